@@ -1,0 +1,43 @@
+# vmferry_module(NAME DIR LINK libs... [EXCLUDE subdirs...]): a static library of every .cc and .proto below DIR.
+function(vmferry_module name dir)
+  cmake_parse_arguments(M "" "" "LINK;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
+  foreach(sub IN LISTS M_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "^${CMAKE_SOURCE_DIR}/${dir}/${sub}[./]")
+  endforeach()
+  file(GLOB protos CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.proto)
+  if(sources OR protos)
+    add_library(vmferry_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    if(protos)
+      vmferry_protobuf(vmferry_${name} ${dir} ${protos})
+    endif()
+    vmferry_compile_options(vmferry_${name})
+  else()
+    add_library(vmferry_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(vmferry_${name} ${scope} ${CMAKE_SOURCE_DIR})
+  target_link_libraries(vmferry_${name} ${scope} ${M_LINK})
+  add_library(vmferry::${name} ALIAS vmferry_${name})
+endfunction()
+
+# Generated code is not ours to warn about: it is compiled apart, without -Werror.
+function(vmferry_protobuf target dir)
+  set(generated ${CMAKE_BINARY_DIR}/generated)
+  foreach(proto IN LISTS ARGN)
+    get_filename_component(base ${proto} NAME_WE)
+    set(out ${generated}/${dir}/${base}.pb)
+    add_custom_command(OUTPUT ${out}.cc ${out}.h
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${generated}
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=lite:${generated} ${proto}
+      DEPENDS ${proto} VERBATIM)
+    target_sources(${target} PRIVATE ${out}.cc ${out}.h)
+    set_source_files_properties(${out}.cc PROPERTIES COMPILE_OPTIONS "-w")
+  endforeach()
+  target_include_directories(${target} SYSTEM PUBLIC ${generated})
+endfunction()
+
+function(vmferry_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Werror)
+endfunction()
