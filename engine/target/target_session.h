@@ -1,0 +1,100 @@
+// TargetSession: a session with a target, as the engine sees it. The wire is docs/format/wire.md. All calls may
+// come from any thread; calls that wait for an answer block their thread only. After Error{unreachable} every
+// call throws it again.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "protocol/chunk_source.h"
+#include "protocol/chunker.h"
+#include "protocol/point.h"
+#include "protocol/transport.h"
+
+namespace vmferry::target {
+
+// What the handshake tells.
+struct TargetFacts {
+  Uuid store_uuid;
+  Uuid domain_uuid;
+  DomainKey domain_key;
+  ChunkingParameters chunking;
+  std::string software;
+};
+
+struct ClientFacts {
+  Uuid uuid;
+  std::string name;  // host name
+};
+
+struct BackupOpening {
+  Uuid machine_uuid;
+  std::string machine_name;
+  std::vector<Uuid> disk_uuids;      // none where made up and not remembered
+  bool adopt = false;
+  std::vector<Uuid> base_candidates;  // points that the catalog knows, newest first; the target may add its own
+};
+
+struct BackupOpened {
+  Uuid session;
+  std::vector<RestorePoint> bases;   // leased until the session ends: this machine's newest committed point first
+};
+
+// The answer to one offer: bit i says that ids[i] is missing and wanted.
+using WantBitmap = std::vector<bool>;
+
+struct CommitResult {
+  bool committed = false;
+  RestorePoint point;                // as stored: number and arrival filled in
+  std::vector<ChunkId> missing;      // not empty: not committed; some of what the target lacks
+  std::uint64_t stored_bytes = 0;    // that this session added to the store
+};
+
+struct VerifyResult {
+  std::uint64_t chunks = 0, bytes = 0;
+  std::vector<std::string> damage;   // at most 1000 sentences; empty: all of the point is right
+};
+
+class TargetSession {
+ public:
+  using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+
+  // Does the handshake. Throws Error{unreachable}, Error{version}.
+  static std::unique_ptr<TargetSession> open(std::unique_ptr<Transport> transport, const ClientFacts& client);
+  virtual ~TargetSession() = default;
+
+  virtual const TargetFacts& facts() const noexcept = 0;
+  virtual TransportCounts counts() const noexcept = 0;
+
+  // --- backup: one at a time per session
+  // Throws Error{busy}: this machine is being backed up by another session; Error{refused}: the name belongs to
+  // another machine and adopt is not set; Error{no_space}: less than the reserve is left.
+  virtual BackupOpened open_backup(const BackupOpening& opening) = 0;
+  // Sends an offer and returns at once; `answered` is called with the bitmap on the session's receiving thread
+  // (keep it short, do not call the session from it). Bounded in flight: blocks when too many are unanswered.
+  virtual void offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) = 0;
+  // Queues one whole frame (protocol/frame.h). Blocks for back pressure. The target checks every id.
+  virtual void send_frame(ByteView frame) = 0;
+  // The target makes everything durable, checks that all is there, numbers and stores the point.
+  virtual CommitResult commit(const RestorePoint& point) = 0;
+  virtual void close_backup() = 0;  // ends it without a commit; what arrived stays in the store
+
+  // --- reading
+  virtual std::vector<PointSummary> points() = 0;         // all that this client may see, by machine and number
+  virtual RestorePoint point(const Uuid& uuid) = 0;       // Error{not_found}
+  // Verified chunks. Requests for many ids are split and pipelined.
+  virtual ChunkSource& chunks() = 0;
+  // Asks for chunks ahead of need: frames come back in any order and `use` is called for each verified chunk on the
+  // session's receiving thread. Returns at once unless window_bytes are outstanding. wait_fetched() until all came.
+  // (ChunkSource::get of chunks() is built on the same.)
+  virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
+                     std::function<void(std::exception_ptr)> done) = 0;
+  virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;  // the target reads and checks all of it
+};
+
+}  // namespace vmferry::target

@@ -1,0 +1,29 @@
+// serve_session: the target's half of one session, from handshake to the peer's end, over any transport.
+// Returns at the peer's clean end; throws Error{unreachable} when the line broke, Error{malformed} when the peer broke
+// the protocol (it was told why, as far as the line carried it). Memory is bounded by limits.h and the options,
+// whatever the peer sends. One call per thread; many calls may share the store.
+#pragma once
+
+#include <cstddef>
+
+#include "protocol/transport.h"
+#include "target-server/store/store.h"
+
+namespace vmferry::target_server {
+
+struct ServeOptions {
+  std::size_t verify_threads = 1;        // decode and check frames beside the receiving thread
+  std::size_t queue_bytes_max = 32u << 20;
+};
+
+void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {});
+
+// Reads back everything that a point names and checks it: trees, chunks against their ids, coverage.
+struct PointCheck {
+  std::uint64_t chunks = 0, bytes = 0;
+  std::vector<std::string> damage;
+};
+PointCheck check_point(store::Store& store, const RestorePoint& point,
+                       const std::function<void(std::uint64_t done, std::uint64_t total)>& progress);
+
+}  // namespace vmferry::target_server
