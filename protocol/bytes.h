@@ -34,6 +34,7 @@ class ByteWriter {
   ByteView view() const noexcept { return buffer_; }
   std::size_t size() const noexcept { return buffer_.size(); }
   void clear() noexcept { buffer_.clear(); }
+  void reserve(std::size_t bytes) { buffer_.reserve(bytes); }
   Bytes take() && { return std::move(buffer_); }
 
  private:

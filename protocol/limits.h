@@ -20,7 +20,7 @@ inline constexpr std::size_t offer_ids_max = 4096;            // ids in one offe
 inline constexpr std::size_t control_message_max = 4 * MiB;   // a protobuf message
 // Trees.
 inline constexpr std::size_t tree_node_max = 64 * KiB;
-inline constexpr std::size_t tree_key_max = 1 * KiB;
+inline constexpr std::size_t tree_key_max = 1 * KiB + 64;  // a file index key with a name of 255 units takes 1031
 inline constexpr std::size_t tree_value_max = 48 * KiB;
 inline constexpr std::size_t tree_depth_max = 12;
 // Points.
