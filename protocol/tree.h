@@ -67,7 +67,7 @@ class TreeCursor {
 
   void seek(ByteView key);  // the first entry with key >= this; forward seeks within the leaf are cheap
   void seek_floor(ByteView key);  // the last entry with key <= this, else the first entry
-  bool at_end() const noexcept;
+  bool at_end() const noexcept;  // true before the first seek, and after one that threw
   const TreeEntry& entry() const;  // valid until the next move
   void next();
 
