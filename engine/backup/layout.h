@@ -59,7 +59,7 @@ struct StreamInfo {
   MftReference record = 0;
   std::uint32_t attribute_type = 0;
   std::u16string name;
-  std::uint64_t bytes = 0;       // the sum of its pieces
+  std::uint64_t bytes = 0;       // the sum of its pieces; at most that where files overlap
 };
 
 // StreamWalker: the streams in ordinal order, each with its pieces (disk ranges) in stream order. One thread.
