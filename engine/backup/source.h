@@ -57,6 +57,7 @@ class Source {
   void check_unchanged() const;
 
  private:
+  friend class SourceOpener;
   Source() = default;
   SourceKind kind_ = SourceKind::off;
   bool is_vmx_ = false;
