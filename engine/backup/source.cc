@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/disk/vmx.h"
+#include "protocol/error.h"
 #include "protocol/limits.h"
 
 namespace vmferry::backup {
