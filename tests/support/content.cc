@@ -36,22 +36,25 @@ Bytes random_bytes(std::uint64_t seed, std::size_t count) {
 
 Bytes text_bytes(std::uint64_t seed, std::size_t count) {
   Random random(seed);
-  std::array<std::string, 4096> words;
+  std::array<std::string, 2048> words;
   for (std::string& word : words) {
     for (std::uint64_t letters = 2 + random.below(8); letters > 0; --letters) {
       word += static_cast<char>('a' + static_cast<int>(random.below(26)));
     }
   }
   Bytes bytes;
-  bytes.reserve(count + 16);
-  std::size_t column = 0;
+  bytes.reserve(count + 128);
   while (bytes.size() < count) {
-    // The smaller of two draws: some words are frequent, as in a language.
-    const std::string& word = words[std::min(random.below(words.size()), random.below(words.size()))];
-    for (const char letter : word) bytes.push_back(static_cast<std::byte>(letter));
-    column += word.size();
-    bytes.push_back(static_cast<std::byte>(column > 80 ? '\n' : ' '));
-    if (column > 80) column = 0;
+    if (bytes.size() > 2048 && random.below(6) == 0) {  // a phrase that was there before
+      const std::size_t from = bytes.size() - 1024 - random.below(1024);
+      const std::size_t length = 20 + random.below(60);
+      for (std::size_t i = 0; i < length; ++i) bytes.push_back(bytes[from + i]);
+      continue;
+    }
+    // The smallest of three draws: some words are frequent, as in a language.
+    const std::uint64_t draw = std::min({random.below(words.size()), random.below(words.size()), random.below(words.size())});
+    for (const char letter : words[draw]) bytes.push_back(static_cast<std::byte>(letter));
+    bytes.push_back(static_cast<std::byte>(random.below(12) == 0 ? '\n' : ' '));
   }
   bytes.resize(count);
   return bytes;

@@ -1,4 +1,5 @@
 // NtfsImage: the content of files.
+#include <cstdlib>
 #include <fstream>
 
 #include "tests/support/ntfs_library.h"
@@ -11,6 +12,29 @@ constexpr std::size_t piece_bytes_max = 1 << 20;
 void mark_modified(const OpenInode& inode) {
   ntfs_inode_update_times(inode.get(), static_cast<ntfs_time_update_flags>(NTFS_UPDATE_MCTIME));
 }
+
+// Clusters taken away from the allocator, which would place what is appended right after what is there.
+class ClusterGuards {
+ public:
+  explicit ClusterGuards(ntfs_volume* volume) : volume_(volume) {}
+  ~ClusterGuards() {
+    for (runlist_element* runs : taken_) {
+      ntfs_cluster_free_from_rl(volume_, runs);
+      free(runs);
+    }
+  }
+  ClusterGuards(const ClusterGuards&) = delete;
+  ClusterGuards& operator=(const ClusterGuards&) = delete;
+
+  void take(LCN where) {
+    runlist_element* runs = ntfs_cluster_alloc(volume_, 0, 1, where, DATA_ZONE);
+    if (runs != nullptr) taken_.push_back(runs);
+  }
+
+ private:
+  ntfs_volume* volume_;
+  std::vector<runlist_element*> taken_;
+};
 
 }  // namespace
 
@@ -116,15 +140,24 @@ std::uint64_t NtfsImage::file_bytes(std::string_view path) const {
   return static_cast<std::uint64_t>(OpenAttribute(inode, {}, path)->data_size);
 }
 
+void NtfsImage::write_fragmented(std::string_view path, ByteView content, std::size_t piece_bytes) {
+  write_interleaved({{std::string(path), Bytes(content.begin(), content.end())}}, piece_bytes);
+}
+
 void NtfsImage::write_interleaved(const std::vector<std::pair<std::string, Bytes>>& files, std::size_t piece_bytes) {
+  const std::size_t step = checked_round_up<std::size_t>(piece_bytes, cluster_bytes(), "a piece");
   std::size_t longest = 0;
   for (const auto& [path, content] : files) {
     write_file(path, ByteView{});
     longest = std::max(longest, content.size());
   }
-  for (std::size_t at = 0; at < longest; at += piece_bytes) {
+  ClusterGuards guards(state_->volume);
+  for (std::size_t at = 0; at < longest; at += step) {
     for (const auto& [path, content] : files) {
-      if (at < content.size()) overwrite(path, at, ByteView(content).subspan(at, std::min(piece_bytes, content.size() - at)));
+      if (at >= content.size()) continue;
+      overwrite(path, at, ByteView(content).subspan(at, std::min(step, content.size() - at)));
+      const std::vector<NtfsRun> written = runs(path);
+      if (!written.empty()) guards.take(written.back().lcn + static_cast<LCN>(written.back().clusters));
     }
   }
 }

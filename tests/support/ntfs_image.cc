@@ -59,12 +59,26 @@ void NtfsImage::State::unmount() {
   if (ntfs_umount(std::exchange(volume, nullptr), FALSE) != 0) fail_ntfs("cannot unmount", "the image");
 }
 
+namespace {
+
+// An exact match wins; the library looks one way or the other.
+u64 look_up(ntfs_volume* volume, const OpenInode& directory, const NtfsName& name) {
+  NVolSetCaseSensitive(volume);
+  const u64 exact = ntfs_inode_lookup_by_name(directory.get(), name.data(), static_cast<int>(name.size()));
+  if (exact != static_cast<u64>(-1)) return exact;
+  NVolClearCaseSensitive(volume);
+  const u64 similar = ntfs_inode_lookup_by_name(directory.get(), name.data(), static_cast<int>(name.size()));
+  NVolSetCaseSensitive(volume);
+  return similar;
+}
+
+}  // namespace
+
 u64 NtfsImage::State::find(std::string_view path) const {
   u64 reference = FILE_root;
   for (const std::string_view part : path_parts(path)) {
     const OpenInode directory(volume, reference, path);
-    const NtfsName name = ntfs_name(part);
-    reference = ntfs_inode_lookup_by_name(directory.get(), name.data(), static_cast<int>(name.size()));
+    reference = look_up(volume, directory, ntfs_name(part));
     if (reference == static_cast<u64>(-1)) return reference;
     reference = MREF(reference);
   }

@@ -93,7 +93,9 @@ class NtfsImage {
   void truncate(std::string_view path, std::uint64_t bytes);  // shorter, or longer with a hole
   Bytes read_file(std::string_view path) const;
   std::uint64_t file_bytes(std::string_view path) const;
-  // The same files written a piece each in turn, so that they are fragmented.
+  // Every piece becomes a run of its own (rounded up to clusters), with a free cluster after it.
+  void write_fragmented(std::string_view path, ByteView content, std::size_t piece_bytes);
+  // All files written a piece each in turn, each fragmented.
   void write_interleaved(const std::vector<std::pair<std::string, Bytes>>& files, std::size_t piece_bytes);
   // A sparse file: a hole of that size with pieces of data in it.
   void write_sparse(std::string_view path, std::uint64_t bytes, const std::vector<std::pair<std::uint64_t, Bytes>>& pieces);
@@ -127,7 +129,7 @@ class NtfsImage {
   // Fills this share of the free clusters with random bytes and frees them again.
   void dirty_free_space(double share, std::uint64_t seed);
   void set_dirty();  // the flag in $Volume that asks for chkdsk
-  // Writes over $LogFile from its beginning, as the last thing before close(); see ntfs_log.h for its content.
+  // Writes over $LogFile from its beginning, as the last thing before close(). Opening it again with read_write resets it.
   void write_log_file(std::uint64_t offset, ByteView content);
   std::uint64_t log_file_bytes() const;
 

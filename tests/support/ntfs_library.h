@@ -21,6 +21,7 @@ extern "C" {
 #include <ntfs-3g/dir.h>
 #include <ntfs-3g/inode.h>
 #include <ntfs-3g/layout.h>
+#include <ntfs-3g/lcnalloc.h>
 #include <ntfs-3g/ntfstime.h>
 #include <ntfs-3g/reparse.h>
 #include <ntfs-3g/cache.h>
