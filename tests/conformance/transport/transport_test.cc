@@ -1,0 +1,219 @@
+// What every transport must do. A new one adds its factory to the list at the end, and no test of its own.
+#include "protocol/transport.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "protocol/error.h"
+#include "tests/support/content.h"
+#include "tests/support/temporary_directory.h"
+
+namespace vmferry {
+namespace {
+
+constexpr std::size_t MiB = 1 << 20;
+
+struct Ends {
+  std::unique_ptr<Transport> one, other;
+};
+
+struct Factory {
+  const char* name;
+  Ends (*make)();
+};
+
+Ends memory_ends() {
+  auto [one, other] = memory_transport(64 * 1024);
+  return {std::move(one), std::move(other)};
+}
+
+Ends unix_ends() {
+  const test::TemporaryDirectory directory;
+  const auto listener = listen_unix(directory / "socket");
+  Ends ends;
+  ends.one = connect_unix(directory / "socket");
+  ends.other = listener->accept();
+  return ends;
+}
+
+void send(Transport& transport, ByteView bytes) {
+  const std::array<ByteView, 1> parts = {bytes};
+  transport.send(parts);
+}
+
+// Everything up to `count` bytes or the end.
+Bytes receive(Transport& transport, std::size_t count, std::size_t at_once = 128 * 1024) {
+  Bytes received(count);
+  std::size_t have = 0;
+  while (have < count) {
+    const std::size_t more =
+        transport.receive(std::span(received).subspan(have, std::min(at_once, count - have)));
+    if (more == 0) break;
+    have += more;
+  }
+  received.resize(have);
+  return received;
+}
+
+ErrorCode code_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::failed;
+}
+
+class TransportTest : public testing::TestWithParam<Factory> {
+ protected:
+  Ends ends_ = GetParam().make();
+};
+
+TEST_P(TransportTest, PartsArriveInOrderAsOneStreamOfBytes) {
+  const Bytes first = test::random_bytes(1, 3), second = test::random_bytes(2, 100'000), third = test::random_bytes(3, 1);
+  std::thread sender([&] {
+    const std::array<ByteView, 4> parts = {first, second, ByteView(), third};
+    ends_.one->send(parts);
+    ends_.one->finish_sending();
+  });
+  Bytes expected = first;
+  expected.insert(expected.end(), second.begin(), second.end());
+  expected.insert(expected.end(), third.begin(), third.end());
+  EXPECT_EQ(receive(*ends_.other, 1 * MiB, 777), expected);
+  sender.join();
+}
+
+TEST_P(TransportTest, ManyTinySendsAndTinyReceivesLoseNothing) {
+  const Bytes content = test::random_bytes(4, 20'000);
+  std::thread sender([&] {
+    for (std::size_t i = 0; i < content.size(); ++i) send(*ends_.one, ByteView(content).subspan(i, 1));
+  });
+  EXPECT_EQ(receive(*ends_.other, content.size(), 3), content);
+  sender.join();
+}
+
+TEST_P(TransportTest, ASendMuchLargerThanAnyBufferArrivesWhole) {
+  const Bytes content = test::random_bytes(5, 32 * MiB);
+  std::thread sender([&] { send(*ends_.one, content); });
+  EXPECT_TRUE(receive(*ends_.other, content.size()) == content);
+  sender.join();
+}
+
+TEST_P(TransportTest, BothDirectionsFlowAtOnceThoughNeitherFitsTheBuffers) {
+  const Bytes up = test::random_bytes(6, 8 * MiB), down = test::random_bytes(7, 8 * MiB);
+  std::thread up_sender([&] { send(*ends_.one, up); });
+  std::thread down_sender([&] { send(*ends_.other, down); });
+  std::thread up_receiver([&] { EXPECT_TRUE(receive(*ends_.other, up.size()) == up); });
+  EXPECT_TRUE(receive(*ends_.one, down.size()) == down);
+  up_sender.join();
+  down_sender.join();
+  up_receiver.join();
+}
+
+// The sender counts what it has handed over in small sends; it cannot be done before the receiver has taken all but
+// what buffers hold, however long we wait, so its count at the receiver's first byte proves that it was held back.
+TEST_P(TransportTest, ASenderWaitsWhileThePeerDoesNotRead) {
+  constexpr std::size_t total = 64 * MiB, piece = 64 * 1024;
+  const Bytes content = test::random_bytes(8, piece);
+  std::atomic<std::size_t> handed_over = 0;
+  std::thread sender([&] {
+    for (std::size_t sent = 0; sent < total; sent += piece) {
+      send(*ends_.one, content);
+      handed_over += piece;
+    }
+  });
+  std::size_t received = 0;
+  std::size_t ahead_max = 0;
+  Bytes into(piece);
+  while (received < total) {
+    received += ends_.other->receive(into);
+    const std::size_t sent = handed_over;
+    if (sent > received) ahead_max = std::max(ahead_max, sent - received);
+  }
+  sender.join();
+  EXPECT_LT(ahead_max, 16 * MiB);
+}
+
+TEST_P(TransportTest, AStalledPeerBlocksTheSenderUntilItReadsOrAborts) {
+  const Bytes content = test::random_bytes(9, 32 * MiB);
+  auto sending = std::async(std::launch::async, [&] { return code_of([&] { send(*ends_.one, content); }); });
+  receive(*ends_.other, 1000);  // so it has begun
+  EXPECT_LT(ends_.other->counts().received_bytes, content.size());
+  ends_.other->abort();
+  EXPECT_EQ(sending.get(), ErrorCode::unreachable);
+}
+
+TEST_P(TransportTest, AfterTheHalfCloseTheOtherDirectionGoesOn) {
+  const Bytes question = test::random_bytes(10, 1000), answer = test::random_bytes(11, 2 * MiB);
+  std::thread server([&] {
+    EXPECT_EQ(receive(*ends_.other, 2000), question);  // ends at the half-close
+    send(*ends_.other, answer);
+    ends_.other->finish_sending();
+  });
+  send(*ends_.one, question);
+  ends_.one->finish_sending();
+  EXPECT_TRUE(receive(*ends_.one, answer.size() + 1) == answer);
+  server.join();
+  Bytes into(1);
+  EXPECT_EQ(ends_.one->receive(into), 0u) << "the end stays the end";
+}
+
+TEST_P(TransportTest, AbortWakesAReceiverOnEitherSide) {
+  for (const bool own_side : {true, false}) {
+    ends_ = GetParam().make();
+    std::promise<void> started;
+    auto receiving = std::async(std::launch::async, [&] {
+      started.set_value();
+      return code_of([&] { receive(*ends_.one, 1); });
+    });
+    started.get_future().wait();
+    (own_side ? ends_.one : ends_.other)->abort();
+    EXPECT_EQ(receiving.get(), ErrorCode::unreachable) << (own_side ? "own side" : "peer");
+  }
+}
+
+TEST_P(TransportTest, AfterAnAbortEveryCallThrowsUnreachable) {
+  ends_.one->abort();
+  const Bytes content(100);
+  for (Transport* end : {ends_.one.get(), ends_.other.get()}) {
+    EXPECT_EQ(code_of([&] { send(*end, content); }), ErrorCode::unreachable);
+    EXPECT_EQ(code_of([&] { receive(*end, 1); }), ErrorCode::unreachable);
+  }
+  ends_.one->abort();  // again: harmless
+}
+
+TEST_P(TransportTest, APeerThatIsDestroyedInTheMiddleIsNotACleanEnd) {
+  const Bytes content(100);
+  send(*ends_.other, content);
+  ends_.other.reset();
+  EXPECT_EQ(code_of([&] {
+              while (receive(*ends_.one, 1000).size() > 0) {
+              }
+            }),
+            ErrorCode::unreachable);
+  EXPECT_EQ(code_of([&] {
+              for (int i = 0; i < 100'000; ++i) send(*ends_.one, content);
+            }),
+            ErrorCode::unreachable);
+}
+
+TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
+  send(*ends_.one, Bytes(1234));
+  receive(*ends_.other, 1234);
+  send(*ends_.other, Bytes(77));
+  receive(*ends_.one, 77);
+  EXPECT_EQ(ends_.one->counts().sent_bytes, 1234u);
+  EXPECT_EQ(ends_.one->counts().received_bytes, 77u);
+  EXPECT_EQ(ends_.other->counts().sent_bytes, 77u);
+  EXPECT_EQ(ends_.other->counts().received_bytes, 1234u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
+                         testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends}),
+                         [](const auto& parameter) { return std::string(parameter.param.name); });
+
+}  // namespace
+}  // namespace vmferry
