@@ -1,14 +1,15 @@
 // File index: the files of one volume at one restore point; a tree with two kinds of keys:
-//   'N' parent MFT reference (8 bytes BE) name key      -> NameEntry: one per link of a file
-//   'R' MFT reference (8 bytes BE, record number only)  -> RecordEntry: a file's streams and where they lie
-// The name key is the name upcased with the volume's $UpCase (plain ASCII+Latin fallback by the cracker), as
-// UTF-16 big-endian, then 0x0000, then the exact name as UTF-16LE: so lookups are case-insensitive, and names
-// that differ only by case are still two entries. Sorted: a directory's names lie together.
+//   'N' parent's record number (6 bytes BE), its sequence (2 bytes BE), name key -> NameEntry: one per link of a file
+//   'R' record number (8 bytes BE), part (2 bytes BE) -> RecordEntry: a file's streams and where they lie
+// The name key is the name upcased with upcase_simple, as UTF-16 big-endian, then 0x0000, then the exact name as
+// UTF-16LE: so lookups are case-insensitive, and names that differ only by case are still two entries. Sorted: a
+// directory's names lie together.
 // docs/format/file-index.md has the encoding with worked hex.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,6 +68,7 @@ struct RecordEntry {
   // A file whose runs do not fit one entry (limits::tree_value_max) continues under 'R' record part 1, 2, ...
   std::uint16_t part = 0;
   bool more_parts = false;
+  bool continues = false;  // the first stream goes on with the runs of the last one of the part before
   bool operator==(const RecordEntry&) const = default;
 };
 
@@ -78,7 +80,7 @@ Bytes encode_name(const NameEntry& entry);
 NameEntry decode_name(ByteView key, ByteView value);
 Bytes encode_record(const RecordEntry& entry);
 RecordEntry decode_record(ByteView key, ByteView value);
-// Splits a record into entries that fit; most give one. In key order.
+// Splits a record into entries that fit; most give one. In key order. Throws Error{unsupported} past 65536 parts.
 std::vector<RecordEntry> split_record(RecordEntry whole);
 
 // FileIndexReader: lookups in a file index. One thread.
@@ -86,7 +88,8 @@ class FileIndexReader {
  public:
   FileIndexReader(TreeRoot root, ChunkSource& source);
 
-  // Names of a directory in key order, short names too. Stops where visit returns false.
+  // Names of a directory in key order, short names too; not the root's own name in itself. Stops where visit returns
+  // false. visit may call this reader again.
   void list(MftReference directory, const std::function<bool(const NameEntry&)>& visit);
   // Case-insensitive (by upcase_simple); an exact match wins over one that differs by case.
   std::optional<NameEntry> find(MftReference directory, std::u16string_view name);
@@ -98,10 +101,11 @@ class FileIndexReader {
  private:
   TreeRoot root_;
   ChunkSource& source_;
+  std::unique_ptr<TreeCursor> cursor_;  // of find and record: keeps the path's nodes between lookups
 };
 
-// The simple case mapping used by name keys: what NTFS's default $UpCase does for the Basic Multilingual Plane,
-// as far as the C++ library's towupper in a UTF-8 locale would: a fixed table of ours, the same on every host.
+// The simple case mapping used by name keys: what the $UpCase of libntfs-3g's mkntfs does (that of Windows Vista and
+// later), a fixed table of ours, the same on every host and part of the format.
 std::u16string upcase_simple(std::u16string_view name);
 // WTF-8: unpaired surrogates survive the round trip.
 std::string to_utf8(std::u16string_view name);
