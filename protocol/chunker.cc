@@ -32,8 +32,8 @@ std::uint64_t spread_mask(int bits) {
   return mask;
 }
 
-// Rolls over data[from, to), two bytes a step: the first byte's hash is looked at while it is still shifted by one, which
-// takes a shift out of the chain of dependent instructions. Returns the length that ends at the first match, else 0.
+// Rolls over data[from, to), two bytes a step: the first byte's hash is looked at while it is still shifted by one,
+// which takes a shift out of the chain of dependent instructions. Returns the length up to the first match, else 0.
 std::size_t find_cut(const std::uint8_t* data, std::size_t from, std::size_t to, std::uint64_t mask,
                      const std::array<std::uint64_t, 256>& gear, std::uint64_t& hash) noexcept {
   const std::uint64_t mask_shifted = mask << 1;

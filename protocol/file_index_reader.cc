@@ -91,7 +91,8 @@ std::optional<RecordEntry> FileIndexReader::record(MftReference record) {
   RecordEntry whole = decode_record(cursor_->entry().key, cursor_->entry().value);
   for (std::uint32_t part = 1; whole.more_parts; ++part) {
     cursor_->next();
-    if (part > 0xffff || cursor_->at_end() || cursor_->entry().key != record_key(record, static_cast<std::uint16_t>(part)))
+    if (part > 0xffff || cursor_->at_end() ||
+        cursor_->entry().key != record_key(record, static_cast<std::uint16_t>(part)))
       throw_malformed(record, "a part is missing");
     RecordEntry next = decode_record(cursor_->entry().key, cursor_->entry().value);
     auto stream = next.streams.begin();

@@ -108,7 +108,8 @@ struct RestorePoint {
   bool operator==(const RestorePoint&) const = default;
 };
 
-// Deterministic. Throws std::logic_error past limits::point_bytes_max.
+// Deterministic. Throws std::logic_error past limits::point_bytes_max, and Error{malformed} for a point that
+// decode_point would refuse.
 Bytes encode_point(const RestorePoint& point);
 // Throws Error{malformed} (bad content), Error{damaged} (checksum), Error{version} (written by a newer vmferry).
 RestorePoint decode_point(ByteView bytes);

@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "protocol/file_index.h"
+#include "protocol/utf8.h"
 
 namespace vmferry {
 namespace {
@@ -55,6 +56,14 @@ std::optional<std::uint32_t> take_point(std::string_view& text) {
 }
 
 }  // namespace
+
+bool valid_utf8(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const std::optional<std::uint32_t> point = take_point(text);
+    if (!point || is_high_surrogate(*point) || is_low_surrogate(*point)) return false;
+  }
+  return true;
+}
 
 std::string to_utf8(std::u16string_view name) {
   std::string out;
