@@ -1,0 +1,171 @@
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "engine/catalog/catalog.h"
+#include "engine/cli/command.h"
+#include "engine/cli/interrupts.h"
+#include "engine/cli/output.h"
+
+namespace vmferry::cli {
+namespace {
+
+struct BackupArguments {
+  std::string path;
+  std::string name;
+  std::string source = "auto";
+  bool exact = false;
+  std::vector<std::string> keep;
+  std::vector<std::string> disks, skip_disks;
+  bool adopt = false;
+};
+
+class BackupProgress final : public backup::BackupEvents {
+ public:
+  explicit BackupProgress(const Settings& settings) : progress_(settings) {}
+  void phase(const std::string& name) override { progress_.phase(name); }
+  void progress(std::uint64_t read, std::uint64_t total, std::uint64_t sent) override {
+    progress_.update(read, total, sent);
+  }
+
+ private:
+  Progress progress_;
+};
+
+backup::SourceOptions source_options(const BackupArguments& arguments) {
+  backup::SourceOptions options;
+  if (arguments.source == "off") options.mode = backup::SourceMode::off;
+  if (arguments.source == "frozen") options.mode = backup::SourceMode::frozen;
+  options.only_disks = arguments.disks;
+  options.skip_disks = arguments.skip_disks;
+  return options;
+}
+
+backup::KeepOptions keep_options(const BackupArguments& arguments) {
+  backup::KeepOptions keep;
+  keep.exact = arguments.exact;
+  for (const std::string& kind : arguments.keep) {
+    keep.free = keep.free || kind == "free";
+    keep.pagefile = keep.pagefile || kind == "pagefile";
+    keep.hiberfil = keep.hiberfil || kind == "hiberfil";
+  }
+  return keep;
+}
+
+KindBytes total_of(const RestorePoint& point) {
+  KindBytes total;
+  for (const PointDisk& disk : point.disks) {
+    total.data += disk.bytes.data;
+    total.free += disk.bytes.free;
+    total.excluded += disk.bytes.excluded;
+    total.hole += disk.bytes.hole;
+  }
+  return total;
+}
+
+nlohmann::json json_of(const RestorePoint& point) {
+  const BackupReport& report = point.report;
+  const KindBytes bytes = total_of(point);
+  return {{"name", point.machine_name},
+          {"point", point.number},
+          {"id", to_hex(point.uuid.view())},
+          {"machine_uuid", point.machine_uuid.to_string()},
+          {"source", source_name(point.source)},
+          {"disks", point.disks.size()},
+          {"disk_bytes", report.disk_bytes},
+          {"read_bytes", report.read_bytes},
+          {"data_bytes", bytes.data},
+          {"free_bytes", bytes.free},
+          {"excluded_bytes", bytes.excluded},
+          {"hole_bytes", bytes.hole},
+          {"files", report.files},
+          {"chunks", report.chunks},
+          {"new_chunks", report.new_chunks},
+          {"new_bytes", report.new_bytes},
+          {"sent_bytes", report.sent_bytes},
+          {"received_bytes", report.received_bytes},
+          {"stored_bytes", report.stored_bytes},
+          {"elapsed_ms", report.elapsed_ms},
+          {"taken", utc_time_ms(point.taken_ms)},
+          {"warnings", to_json(report.warnings)},
+          {"notes", report.notes}};
+}
+
+void print_for_a_person(const RestorePoint& point) {
+  const BackupReport& report = point.report;
+  const KindBytes bytes = total_of(point);
+  std::printf("%s: point %llu (%s), taken %s, %s\n", printable(point.machine_name).c_str(),
+              static_cast<unsigned long long>(point.number), short_id(point.uuid).c_str(),
+              local_time_ms(point.taken_ms).c_str(), std::string(source_name(point.source)).c_str());
+  const auto row = [](const char* what, std::uint64_t size, const std::string& more) {
+    std::printf("  %-9s %10s  %s\n", what, human_bytes(size).c_str(), more.c_str());
+  };
+  row("disk", report.disk_bytes,
+      human_count(point.disks.size()) + (point.disks.size() == 1 ? " disk, " : " disks, ") + human_count(report.files) +
+          " files");
+  row("left out", bytes.free + bytes.excluded + bytes.hole,
+      "free " + human_bytes(bytes.free) + ", pagefile and hiberfil " + human_bytes(bytes.excluded) + ", never written " +
+          human_bytes(bytes.hole));
+  row("data", bytes.data, "in " + human_count(report.chunks) + " chunks");
+  row("new", report.new_bytes, "in " + human_count(report.new_chunks) + " chunks that the target did not have");
+  row("sent", report.sent_bytes,
+      "received " + human_bytes(report.received_bytes) + ", the store grew by " + human_bytes(report.stored_bytes));
+  std::printf("  took %s\n", human_duration_ms(report.elapsed_ms).c_str());
+}
+
+int run_backup_command(const Settings& settings, const BackupArguments& arguments) {
+  const backup::Source source = backup::Source::open(arguments.path, source_options(arguments));
+  const auto catalog = catalog::Catalog::open(settings.catalog);
+  const catalog::ClientIdentity client = catalog->client();
+  const auto connection = connect_target(settings.target, {client.uuid, client.name}, Access::write);
+
+  backup::BackupOptions options;
+  options.name = arguments.name;
+  options.keep = keep_options(arguments);
+  options.adopt = arguments.adopt;
+  options.compression_level = settings.compression_level;
+  options.spool_directory = settings.spool_directory;
+  RestorePoint point;
+  {
+    BackupProgress progress(settings);
+    point = backup::run_backup(source, options, connection->session(), *catalog, progress, cancelled());
+  }
+  const int exit_code = point.report.warnings.empty() ? exit_done : exit_warnings;
+  if (settings.json) return print_json(json_of(point), exit_code);
+  if (!settings.quiet) print_for_a_person(point);
+  print_warnings(point.report.warnings);
+  if (settings.verbose) print_notes(point.report.notes);
+  return exit_code;
+}
+
+}  // namespace
+
+void add_backup_command(CLI::App& app, Invocation& invocation) {
+  auto arguments = std::make_shared<BackupArguments>();
+  CLI::App* command = app.add_subcommand("backup", "Back a disk or a machine up");
+  command->footer(
+      "Free clusters, pagefile.sys, swapfile.sys and hiberfil.sys are left out and read as zeros after a restore.\n"
+      "The disk is only ever read. A running machine wants a snapshot first.\n\n"
+      "Examples:\n"
+      "  vmferry backup /vmfs/web1/web1.vmx --target file:///backup/store\n"
+      "  vmferry backup disk.vmdk --name web1 --exact --json");
+  command->add_option("path", arguments->path, "A VMDK, a raw image or a machine's .vmx")
+      ->required()
+      ->type_name("DISK.vmdk|MACHINE.vmx");
+  command->add_option("--name", arguments->name, "The machine's name (default: displayName, or the file's name)")
+      ->type_name("NAME");
+  command->add_option("--source", arguments->source,
+                      "off: nothing uses the disks; frozen: read the parents of the newest snapshot; auto: see")
+      ->check(CLI::IsMember({"auto", "off", "frozen"}));
+  command->add_flag("--exact", arguments->exact, "Leave nothing out");
+  command->add_option("--keep", arguments->keep, "Kinds that are not left out: free, pagefile, hiberfil")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"free", "pagefile", "hiberfil"}));
+  auto* only = command->add_option("--disk", arguments->disks, "Only this disk of the machine")->type_name("scsi0:1");
+  command->add_option("--skip-disk", arguments->skip_disks, "All but this disk")->type_name("scsi0:1")->excludes(only);
+  command->add_flag("--adopt", arguments->adopt, "Take a name over from another machine or disk");
+  command->callback([&invocation, arguments] {
+    invocation.run = [&invocation, arguments] { return run_backup_command(invocation.settings, *arguments); };
+  });
+}
+
+}  // namespace vmferry::cli

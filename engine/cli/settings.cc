@@ -1,0 +1,80 @@
+#include "engine/cli/settings.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+#include <toml.hpp>
+
+#include "protocol/error.h"
+
+namespace vmferry::cli {
+namespace fs = std::filesystem;
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : value;
+}
+
+fs::path in_home(const char* xdg_variable, const char* fallback) {
+  const std::string xdg = environment(xdg_variable);
+  return (xdg.empty() ? fs::path(environment("HOME")) / fallback : fs::path(xdg)) / "vmferry";
+}
+
+void read_config(Settings& settings, const fs::path& file) {
+  static constexpr std::array known = {"target", "catalog", "spool_directory", "compression_level"};
+  toml::value values;
+  try {
+    values = toml::parse(file.string());
+    for (const auto& [key, value] : values.as_table())
+      if (std::find(known.begin(), known.end(), std::string_view(key)) == known.end())
+        throw Error(ErrorCode::usage, "the configuration has a setting that vmferry does not know", file.string(), key);
+    if (settings.target.empty()) settings.target = toml::find_or<std::string>(values, "target", "");
+    if (settings.catalog.empty()) settings.catalog = toml::find_or<std::string>(values, "catalog", "");
+    if (settings.spool_directory.empty())
+      settings.spool_directory = toml::find_or<std::string>(values, "spool_directory", "");
+    if (settings.compression_level == 0)
+      settings.compression_level = static_cast<int>(toml::find_or<std::int64_t>(values, "compression_level", 0));
+  } catch (const toml::exception& error) {
+    throw Error(ErrorCode::usage, "cannot read the configuration", file.string(), error.what());
+  } catch (const std::runtime_error& error) {  // toml11 throws it for a file that it cannot open
+    if (dynamic_cast<const Error*>(&error) != nullptr) throw;
+    throw Error(ErrorCode::usage, "cannot read the configuration", file.string(), error.what());
+  }
+}
+
+}  // namespace
+
+ProgressMode Settings::progress_mode() const noexcept {
+  if (quiet || progress == "never") return ProgressMode::never;
+  return progress == "always" ? ProgressMode::always : ProgressMode::automatic;
+}
+
+fs::path default_config_file() {
+  if (geteuid() == 0) return "/etc/vmferry/config.toml";
+  return in_home("XDG_CONFIG_HOME", ".config") / "config.toml";
+}
+
+fs::path default_catalog_file() {
+  if (geteuid() == 0) return "/var/lib/vmferry/catalog.sqlite";
+  return in_home("XDG_STATE_HOME", ".local/state") / "catalog.sqlite";
+}
+
+void complete_settings(Settings& settings) {
+  if (settings.target.empty()) settings.target = environment("VMFERRY_TARGET");
+  std::error_code missing;
+  const fs::path config = settings.config.empty() ? default_config_file() : settings.config;
+  if (!settings.config.empty() || fs::exists(config, missing)) read_config(settings, config);
+  if (settings.catalog.empty()) settings.catalog = default_catalog_file();
+  if (settings.spool_directory.empty()) settings.spool_directory = environment("TMPDIR");
+  if (settings.spool_directory.empty()) settings.spool_directory = "/var/tmp";
+  if (settings.compression_level == 0) settings.compression_level = 3;
+  if (settings.compression_level < 1 || settings.compression_level > 19)
+    throw Error(ErrorCode::usage, "compression_level is out of range", std::to_string(settings.compression_level),
+                "1 (fast) to 19 (small); 3 is the default");
+}
+
+}  // namespace vmferry::cli

@@ -1,0 +1,34 @@
+// Settings: what every command shares, from the command line, the environment and the configuration file, in this
+// order of precedence. The file is TOML: target, catalog, spool_directory, compression_level.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace vmferry::cli {
+
+enum class ProgressMode { automatic, always, never };
+
+struct Settings {
+  std::string target;                       // file:///DIR or unix:///SOCKET; empty: not given
+  std::filesystem::path catalog;
+  std::filesystem::path config;             // as given; empty: the default one, if it is there
+  std::filesystem::path spool_directory;
+  int compression_level = 0;                // 0: not given
+  bool quiet = false;
+  bool verbose = false;
+  bool json = false;
+  std::string progress = "auto";
+
+  ProgressMode progress_mode() const noexcept;
+};
+
+// Fills what the command line left empty. Throws Error{usage} for a file that is not TOML or has an unknown key.
+void complete_settings(Settings& settings);
+
+// /etc/vmferry/config.toml as root, else $XDG_CONFIG_HOME/vmferry/config.toml.
+std::filesystem::path default_config_file();
+// /var/lib/vmferry/catalog.sqlite as root, else $XDG_STATE_HOME/vmferry/catalog.sqlite.
+std::filesystem::path default_catalog_file();
+
+}  // namespace vmferry::cli

@@ -1,0 +1,114 @@
+#include "engine/cli/target_connection.h"
+
+#include <exception>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "protocol/error.h"
+#include "protocol/transport.h"
+#include "target-server/receive/serve_session.h"
+#include "target-server/store/store.h"
+
+namespace vmferry::cli {
+namespace {
+
+constexpr std::string_view file_scheme = "file://";
+constexpr std::string_view unix_scheme = "unix://";
+
+std::filesystem::path path_of(const std::string& url, std::string_view scheme) {
+  const std::string path = url.substr(scheme.size());
+  if (path.empty() || path.front() != '/')
+    throw Error(ErrorCode::usage, "the target's path must be absolute", url,
+                "write it with three slashes: " + std::string(scheme) + "/DIR");
+  return path;
+}
+
+// Aborts from a signal's thread while the session may be in use; the transport takes that.
+class AbortableTransport final : public Transport {
+ public:
+  explicit AbortableTransport(std::shared_ptr<Transport> real) : real_(std::move(real)) {}
+  void send(std::span<const ByteView> parts) override { real_->send(parts); }
+  std::size_t receive(std::span<std::byte> into) override { return real_->receive(into); }
+  void finish_sending() override { real_->finish_sending(); }
+  void abort() noexcept override { real_->abort(); }
+  TransportCounts counts() const noexcept override { return real_->counts(); }
+
+ private:
+  std::shared_ptr<Transport> real_;
+};
+
+class Connection : public TargetConnection {
+ public:
+  Connection(std::unique_ptr<Transport> transport, const target::ClientFacts& client)
+      : transport_(std::move(transport)),
+        session_(target::TargetSession::open(std::make_unique<AbortableTransport>(transport_), client)) {}
+
+  target::TargetSession& session() noexcept override { return *session_; }
+  void abort() noexcept override { transport_->abort(); }
+
+ private:
+  std::shared_ptr<Transport> transport_;
+  std::unique_ptr<target::TargetSession> session_;
+};
+
+// The store and its session thread outlive the connection that uses them.
+class EmbeddedTarget final : public TargetConnection {
+ public:
+  EmbeddedTarget(const std::filesystem::path& directory, const target::ClientFacts& client, Access access)
+      : store_(store::Store::open(directory, {.writable = access == Access::write})) {
+    auto [ours, theirs] = memory_transport();
+    theirs_ = std::move(theirs);
+    server_ = std::thread([this] { serve(); });
+    try {
+      connection_.emplace(std::move(ours), client);
+    } catch (...) {
+      theirs_->abort();
+      server_.join();
+      if (failure_) std::rethrow_exception(failure_);
+      throw;
+    }
+  }
+  ~EmbeddedTarget() override {
+    connection_.reset();
+    theirs_->abort();
+    server_.join();
+  }
+
+  target::TargetSession& session() noexcept override { return connection_->session(); }
+  void abort() noexcept override { connection_->abort(); }
+
+ private:
+  void serve() noexcept {
+    try {
+      target_server::serve_session(*theirs_, *store_);
+    } catch (...) {
+      failure_ = std::current_exception();
+      theirs_->abort();
+    }
+  }
+
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Transport> theirs_;
+  std::exception_ptr failure_;
+  std::thread server_;
+  std::optional<Connection> connection_;
+};
+
+}  // namespace
+
+std::unique_ptr<TargetConnection> connect_target(const std::string& url, const target::ClientFacts& client,
+                                                 Access access) {
+  if (url.empty())
+    throw Error(ErrorCode::usage, "no target is given", {},
+                "name one with --target file:///DIR (made by `vmferry-target init --store DIR`), VMFERRY_TARGET, or "
+                "`target` in the configuration");
+  if (url.starts_with(file_scheme))
+    return std::make_unique<EmbeddedTarget>(path_of(url, file_scheme), client, access);
+  if (url.starts_with(unix_scheme))
+    return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
+  throw Error(ErrorCode::usage, "not a kind of target that vmferry knows", url, "file:///DIR or unix:///SOCKET");
+}
+
+}  // namespace vmferry::cli
