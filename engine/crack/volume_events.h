@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "protocol/byte_range.h"
 #include "protocol/file_index.h"

@@ -1,0 +1,35 @@
+#include "engine/crack/broken_rules.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <vector>
+
+namespace vmferry::crack {
+
+void break_rule(BrokenRule rule) {
+  switch (rule) {
+    case BrokenRule::open_file: (void)!::open("/etc/passwd", O_RDONLY); break;
+    case BrokenRule::open_socket: (void)!::socket(AF_INET, SOCK_STREAM, 0); break;
+    case BrokenRule::fork: (void)!::fork(); break;
+    case BrokenRule::use_all_memory: {
+      std::vector<std::vector<std::byte>> hoard;
+      for (;;) hoard.emplace_back(std::size_t{1} << 20, std::byte{1});
+    }
+    case BrokenRule::run_forever: {
+      volatile std::uint64_t rounds = 0;
+      for (;;) rounds = rounds + 1;
+    }
+    case BrokenRule::crash: {
+      volatile int* nowhere = nullptr;
+      *nowhere = 1;
+      break;
+    }
+    case BrokenRule::write_shared: break;
+  }
+}
+
+}  // namespace vmferry::crack
