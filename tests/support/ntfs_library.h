@@ -38,7 +38,8 @@ using NtfsName = std::vector<ntfschar>;
 NtfsName ntfs_name(std::string_view utf8);
 std::string utf8_name(const ntfschar* name, std::size_t length);
 
-// One open inode. close() reports what the destructor cannot.
+// One open inode. close() reports what the destructor cannot. Never open one twice at a time, nor look a path up through an
+// open directory: the library's cache would keep what the inode was before it was changed.
 class OpenInode {
  public:
   OpenInode(ntfs_volume* volume, u64 reference, std::string_view path);
@@ -47,7 +48,10 @@ class OpenInode {
     if (inode_ != nullptr) ntfs_inode_close(inode_);
   }
   OpenInode(OpenInode&& other) noexcept : inode_(std::exchange(other.inode_, nullptr)) {}
-  OpenInode& operator=(OpenInode&&) = delete;
+  OpenInode& operator=(OpenInode&& other) noexcept {
+    std::swap(inode_, other.inode_);
+    return *this;
+  }
 
   ntfs_inode* get() const { return inode_; }
   ntfs_inode* operator->() const { return inode_; }

@@ -77,8 +77,11 @@ void NtfsImage::remove_tree(std::string_view path) {
 }
 
 void NtfsImage::hard_link(std::string_view existing, std::string_view path) {
-  OpenInode directory = state_->open_parent(path);
   OpenInode inode = state_->open(existing);
+  const u64 reference = inode->mft_no;
+  inode.close(existing);
+  OpenInode directory = state_->open_parent(path);
+  inode = OpenInode(state_->volume, reference, existing);
   const NtfsName name = ntfs_name(last_part(path));
   if (ntfs_link(inode.get(), directory.get(), name.data(), static_cast<u8>(name.size())) != 0) {
     fail_ntfs("cannot link", path);
@@ -93,8 +96,8 @@ void NtfsImage::rename(std::string_view from, std::string_view to) {
 }
 
 void NtfsImage::set_short_name(std::string_view path, std::string_view dos_name) {
-  OpenInode directory = state_->open(parent_path(path));
   OpenInode inode = state_->open(path);
+  OpenInode directory = state_->open(parent_path(path));
   const std::string name(dos_name);
   // It closes both.
   if (ntfs_set_ntfs_dos_name(inode.release(), directory.release(), name.c_str(), name.size(), 0) != 0) {

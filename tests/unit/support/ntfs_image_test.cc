@@ -97,6 +97,26 @@ TEST_F(NtfsImageTest, NamesCanBeLinkedRenamedAndRemoved) {
   expect_consistent();
 }
 
+TEST_F(NtfsImageTest, FilesAreReplacedInLargeDirectoriesAsInstallersDo) {
+  NtfsImage::format(file_, 64 * MiB);
+  NtfsImage image(file_);
+  for (int i = 0; i < 300; ++i) {
+    const std::string path = "/dir/file number " + std::to_string(i);
+    image.write_file(path, "old");
+    image.write_file(path + ".new", "new");
+    image.remove(path);
+    image.rename(path + ".new", path);
+  }
+  image.close();
+  NtfsImage again(file_);
+  EXPECT_EQ(again.list("/dir").size(), 300U);
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(as_text(again.read_file("/dir/file number " + std::to_string(i))), "new");
+  }
+  again.close();
+  expect_consistent();
+}
+
 TEST_F(NtfsImageTest, SpecialFilesAreWhatTheirNamesSay) {
   NtfsImage::format(file_, 64 * MiB);
   NtfsImage image(file_);
