@@ -32,30 +32,64 @@ std::uint64_t spread_mask(int bits) {
   return mask;
 }
 
-// Rolls over data[from, to), two bytes a step: the first byte's hash is looked at while it is still shifted by one,
-// which takes a shift out of the chain of dependent instructions. Returns the length up to the first match, else 0.
-std::size_t find_cut(const std::uint8_t* data, std::size_t from, std::size_t to, std::uint64_t mask,
-                     const std::array<std::uint64_t, 256>& gear, std::uint64_t& hash) noexcept {
-  const std::uint64_t mask_shifted = mask << 1;
-  std::uint64_t h = hash;
-  std::size_t i = from;
-  for (; i + 4 <= to; i += 4) {
-    const std::uint64_t a = (h << 2) + (gear[data[i]] << 1);
-    const std::uint64_t b = a + gear[data[i + 1]];
-    const std::uint64_t c = (b << 2) + (gear[data[i + 2]] << 1);
-    const std::uint64_t d = c + gear[data[i + 3]];
-    if ((a & mask_shifted) == 0) return i + 1;
-    if ((b & mask) == 0) return i + 2;
-    if ((c & mask_shifted) == 0) return i + 3;
-    if ((d & mask) == 0) return i + 4;
-    h = d;
+using Gear = std::array<std::uint64_t, 256>;
+
+// One place where the hash is rolled. Two bytes a step: the first byte's hash is looked at while it is still shifted by
+// one, which takes a shift out of the chain of dependent instructions.
+struct Lane {
+  const std::uint8_t* data;
+  std::uint64_t hash;
+
+  // True where the hash after one of the next two bytes meets the mask; `hash` and `data` stay before them then.
+  [[gnu::always_inline]] bool roll_two(const Gear& gear, std::uint64_t mask) noexcept {
+    const std::uint64_t first = hash * 4 + gear[data[0]] * 2;
+    const std::uint64_t second = first + gear[data[1]];
+    if ((first & (mask << 1)) == 0 || (second & mask) == 0) [[unlikely]]
+      return true;
+    hash = second;
+    data += 2;
+    return false;
   }
-  for (; i < to; ++i) {
-    h = (h << 1) + gear[data[i]];
-    if ((h & mask) == 0) return i + 1;
+
+  // The end of the first match before `end`, else null.
+  const std::uint8_t* roll_to(const std::uint8_t* end, const Gear& gear, std::uint64_t mask) noexcept {
+    while (data < end) {
+      hash = hash * 2 + gear[*data++];
+      if ((hash & mask) == 0) return data;
+    }
+    return nullptr;
   }
-  hash = h;
-  return 0;
+};
+
+// Rolls over data[from, to) and returns the length up to the first match, else 0. The processor can look at two places
+// at once, so it looks at two neighbouring stretches in step: a hash knows only window_bytes, and so the second one can
+// be started anywhere.
+std::size_t find_cut(const std::uint8_t* data, std::size_t from, std::size_t to, std::uint64_t mask, const Gear& gear,
+                     std::uint64_t& hash) noexcept {
+  constexpr std::size_t stretch = 2048;
+  Lane lane{data + from, hash};
+  const std::uint8_t* const end = data + to;
+  while (static_cast<std::size_t>(end - lane.data) >= 2 * stretch) {
+    const std::uint8_t* const middle = lane.data + stretch;
+    Lane ahead{middle - window_bytes, 0};
+    while (ahead.data < middle) ahead.hash = ahead.hash * 2 + gear[*ahead.data++];
+    bool found_ahead = false;
+    while (lane.data < middle) {
+      if (lane.roll_two(gear, mask)) return static_cast<std::size_t>(lane.roll_to(middle, gear, mask) - data);
+      if (ahead.roll_two(gear, mask)) {
+        found_ahead = true;
+        break;
+      }
+    }
+    if (found_ahead) {
+      if (const std::uint8_t* cut = lane.roll_to(middle, gear, mask)) return static_cast<std::size_t>(cut - data);
+      return static_cast<std::size_t>(ahead.roll_to(middle + stretch, gear, mask) - data);
+    }
+    lane = ahead;
+  }
+  const std::uint8_t* cut = lane.roll_to(end, gear, mask);
+  hash = lane.hash;
+  return cut == nullptr ? 0 : static_cast<std::size_t>(cut - data);
 }
 
 }  // namespace
