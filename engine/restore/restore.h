@@ -34,7 +34,16 @@ struct RestoreResult {
   std::uint64_t files = 0, directories = 0;
   std::uint64_t written_bytes = 0, received_bytes = 0;
   std::uint64_t elapsed_ms = 0;
-  std::vector<Warning> warnings;   // not empty: exit code 2
+  // What is missing in the outputs, at most 1000 and then one that counts the others. Not empty: exit code 2.
+  // Codes: "left_out" (pagefile.sys and its like: not in the backup), "unreadable" (the data cannot be had right),
+  // "bad_name" (a name that a Unix file system cannot hold), "directory_loop", "too_deep", "reparse_points" and
+  // "named_streams" (counted), "failed" and "damaged_range" (with keep_going), "disk_skipped" (a disk that the backup left out).
+  std::vector<Warning> warnings;
+  // What is expected of every restore, for people: security descriptors, Zone.Identifier streams.
+  std::vector<std::string> notes;
+  // With keep_going: something in the store is broken. Exit code 4. A disk is never finished then: its output keeps
+  // the name OUT.partial.
+  bool damaged = false;
 };
 
 struct RestoreOptions {
@@ -83,7 +92,12 @@ struct ListRow {
 void list_files(const RestorePoint& point, const PathInPoint& where, bool recursive, target::TargetSession& session,
                 const std::function<void(const ListRow&)>& visit);
 
-// Writes output/<last part of path>; a directory with all below it. Error{exists} where that is there already.
+// Writes output/<last part of path> (of "/": the volume's label, else its name); a directory with all below it.
+// Error{exists} where that is there already, unless force: then files are replaced, and directories merged. A new
+// directory is named <last part>.partial until all is in it; so is each file until it is whole. Nothing is followed
+// that lies in the output: a symbolic link there is an error. Times are the guest's (modified, accessed); modes are
+// 0644 (0444: read-only) and 0755, less the umask. Links to one file become hard links again. The outputs are not
+// synced to the disk, as with cp.
 RestoreResult restore_files(const RestorePoint& point, const PathInPoint& where, const std::filesystem::path& output,
                             const RestoreOptions& options, target::TargetSession& session, RestoreEvents& events,
                             const std::atomic<bool>& cancel);

@@ -1,0 +1,144 @@
+#include "engine/restore/chunk_pipeline.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+
+#include "protocol/error.h"
+
+namespace vmferry::restore {
+namespace {
+
+constexpr std::size_t batch_chunks = 256;
+
+}  // namespace
+
+struct ChunkPipeline::Arrivals {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::unordered_map<ChunkId, SharedBytes> contents;  // arrived, not yet taken
+  std::size_t bytes = 0;                              // of all that arrived and has uses left
+  std::size_t waiting = 0;                            // asked for, not arrived
+  struct Batch {
+    std::size_t left = 0;  // chunks that have not arrived
+    bool done = false;
+    std::exception_ptr error;
+  };
+  std::unordered_map<std::size_t, Batch> batches;     // until the last of it was taken or it failed
+  bool abandoned = false;
+};
+
+ChunkPipeline::ChunkPipeline(target::TargetSession& session, std::size_t memory_bytes)
+    : session_(session),
+      window_bytes_(memory_bytes / 3 * 2),
+      waiting_max_(std::max<std::size_t>(
+          batch_chunks, memory_bytes / std::max<std::size_t>(1, 2 * session.facts().chunking.size_average))),
+      arrivals_(std::make_shared<Arrivals>()),
+      used_(memory_bytes / 3) {}
+
+ChunkPipeline::~ChunkPipeline() {
+  const std::lock_guard lock(arrivals_->mutex);
+  arrivals_->abandoned = true;
+  arrivals_->contents.clear();
+}
+
+bool ChunkPipeline::has_room() const {
+  const std::lock_guard lock(arrivals_->mutex);
+  return arrivals_->bytes + held_bytes_ < window_bytes_ && arrivals_->waiting + pending_.size() < waiting_max_;
+}
+
+void ChunkPipeline::ask(const ChunkId& id) {
+  const auto [found, is_new] = wanted_.try_emplace(id);
+  if (found->second.uses++ > 0 || !is_new) return;
+  if (SharedBytes content = used_.find(id)) {
+    held_bytes_ += content->size();
+    found->second.content = std::move(content);
+    return;
+  }
+  found->second.batch = next_batch_;
+  pending_.push_back(id);
+  if (pending_.size() == batch_chunks) send_pending();
+}
+
+void ChunkPipeline::send_pending() {
+  if (pending_.empty()) return;
+  const std::size_t batch = next_batch_++;
+  {
+    const std::lock_guard lock(arrivals_->mutex);
+    arrivals_->batches[batch].left = pending_.size();
+    arrivals_->waiting += pending_.size();
+  }
+  auto use = [arrivals = arrivals_, batch](const ChunkId& id, ByteView content) {
+    auto copy = std::make_shared<const Bytes>(content.begin(), content.end());
+    const std::lock_guard lock(arrivals->mutex);
+    const auto found = arrivals->batches.find(batch);
+    if (arrivals->abandoned || found == arrivals->batches.end() || found->second.left == 0) return;
+    if (!arrivals->contents.emplace(id, std::move(copy)).second) return;
+    --found->second.left;
+    --arrivals->waiting;
+    arrivals->bytes += content.size();
+    arrivals->changed.notify_all();
+  };
+  auto done = [arrivals = arrivals_, batch](std::exception_ptr error) {
+    const std::lock_guard lock(arrivals->mutex);
+    const auto found = arrivals->batches.find(batch);
+    if (found == arrivals->batches.end()) return;
+    arrivals->waiting -= found->second.left;
+    found->second.left = 0;
+    found->second.done = true;
+    found->second.error = error;
+    if (!error) arrivals->batches.erase(found);
+    arrivals->changed.notify_all();
+  };
+  session_.fetch(std::move(pending_), std::move(use), std::move(done));
+  pending_.clear();
+}
+
+SharedBytes ChunkPipeline::take(const ChunkId& id) {
+  const auto found = wanted_.find(id);
+  if (found == wanted_.end()) throw std::logic_error("a chunk is taken that was not asked for");
+  Wanted& wanted = found->second;
+  const bool last_use = --wanted.uses == 0;
+  SharedBytes content = wanted.content;
+  if (!content) {
+    if (wanted.batch == next_batch_) send_pending();
+    try {
+      content = wait_for(id, wanted.batch);
+    } catch (...) {
+      // The other uses of it ask again, and fail by themselves.
+      if (last_use) wanted_.erase(found);
+      throw;
+    }
+    held_bytes_ += content->size();
+    wanted.content = content;
+  }
+  if (last_use) {
+    held_bytes_ -= content->size();
+    wanted_.erase(found);
+    used_.insert(id, content);
+  }
+  return content;
+}
+
+SharedBytes ChunkPipeline::wait_for(const ChunkId& id, std::size_t batch) {
+  std::unique_lock lock(arrivals_->mutex);
+  while (true) {
+    const auto arrived = arrivals_->contents.find(id);
+    if (arrived != arrivals_->contents.end()) {
+      SharedBytes content = std::move(arrived->second);
+      arrivals_->contents.erase(arrived);
+      arrivals_->bytes -= content->size();
+      return content;
+    }
+    const auto found = arrivals_->batches.find(batch);
+    if (found == arrivals_->batches.end() || found->second.done) break;
+    arrivals_->changed.wait(lock);
+  }
+  // The batch failed, perhaps for another chunk than this: asked for alone, it comes or says why not.
+  lock.unlock();
+  return std::make_shared<const Bytes>(get_chunk(session_.chunks(), id));
+}
+
+}  // namespace vmferry::restore

@@ -1,0 +1,53 @@
+// ChunkPipeline: chunks asked for well ahead of their use, in batches, so that neither a round trip nor the target's
+// disk is waited for while there is something to write. The owner asks for each use of a chunk, in the order of use, and
+// takes each in that order; a chunk that is used again while it is still here is not asked for again.
+// One owner, one thread. Memory: about memory_bytes, at most three times that if every chunk is as large as may be.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/restore/chunk_cache.h"
+#include "engine/target/target_session.h"
+
+namespace vmferry::restore {
+
+class ChunkPipeline {
+ public:
+  ChunkPipeline(target::TargetSession& session, std::size_t memory_bytes);
+  ~ChunkPipeline();
+  ChunkPipeline(const ChunkPipeline&) = delete;
+  ChunkPipeline& operator=(const ChunkPipeline&) = delete;
+
+  // Whether more should be asked for now. Asking where there is no room is right, but takes memory.
+  bool has_room() const;
+  void ask(const ChunkId& id);
+  // One use of what was asked for. Waits for it. Throws Error{damaged} where the store does not have it right; the use
+  // counts as taken then.
+  SharedBytes take(const ChunkId& id);
+
+ private:
+  struct Arrivals;  // shared with the session's receiving thread
+  struct Wanted {
+    std::size_t uses = 0;
+    std::size_t batch = 0;       // which fetch brings it
+    SharedBytes content;         // once it was taken from the arrivals
+  };
+
+  void send_pending();
+  SharedBytes wait_for(const ChunkId& id, std::size_t batch);
+
+  target::TargetSession& session_;
+  const std::size_t window_bytes_;
+  const std::size_t waiting_max_;
+  std::shared_ptr<Arrivals> arrivals_;
+  std::unordered_map<ChunkId, Wanted> wanted_;
+  std::vector<ChunkId> pending_;  // of the next batch
+  std::size_t next_batch_ = 0;
+  std::size_t held_bytes_ = 0;    // of contents in wanted_
+  ChunkCache used_;               // taken for the last time, as far as was known
+};
+
+}  // namespace vmferry::restore

@@ -1,0 +1,100 @@
+#include "engine/restore/tree_sweep.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+
+#include "protocol/error.h"
+#include "protocol/limits.h"
+
+namespace vmferry::restore {
+namespace {
+
+// Nodes asked for in one go: bounds the memory of a level.
+constexpr std::size_t nodes_at_once = 1024;
+
+bool less(ByteView a, ByteView b) { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()); }
+
+std::vector<KeyRange> joined(std::vector<KeyRange> ranges) {
+  std::sort(ranges.begin(), ranges.end(), [](const KeyRange& a, const KeyRange& b) { return less(a.first, b.first); });
+  std::vector<KeyRange> result;
+  for (KeyRange& range : ranges) {
+    if (result.empty() || less(result.back().last, range.first)) {
+      result.push_back(std::move(range));
+    } else if (less(result.back().last, range.last)) {
+      result.back().last = std::move(range.last);
+    }
+  }
+  return result;
+}
+
+// A node to read, and the key that everything in it is below (nullopt: no bound).
+struct Wanted {
+  ChunkId node;
+  std::optional<Bytes> upper;
+};
+
+class Sweep {
+ public:
+  Sweep(ChunkSource& source, std::vector<KeyRange> ranges, const std::function<void(const TreeEntry&)>& visit)
+      : source_(source), ranges_(joined(std::move(ranges))), visit_(visit) {}
+
+  void run(const TreeRoot& root) {
+    if (root.levels == 0 || ranges_.empty()) return;
+    if (root.levels > limits::tree_depth_max) throw Error(ErrorCode::malformed, "a tree is too deep");
+    std::vector<Wanted> wanted{Wanted{root.node, std::nullopt}};
+    for (unsigned level = root.levels; level-- > 0 && !wanted.empty();) wanted = read_level(wanted, level);
+  }
+
+ private:
+  // Whether a range touches keys in [lower, upper).
+  bool touches(const Bytes& lower, const std::optional<Bytes>& upper) const {
+    const auto range = std::lower_bound(ranges_.begin(), ranges_.end(), lower,
+                                        [](const KeyRange& r, const Bytes& key) { return less(r.last, key); });
+    return range != ranges_.end() && (!upper || less(range->first, *upper));
+  }
+
+  std::vector<Wanted> read_level(const std::vector<Wanted>& wanted, unsigned level) {
+    std::vector<Wanted> below;
+    for (std::size_t begin = 0; begin < wanted.size(); begin += nodes_at_once) {
+      const std::size_t end = std::min(wanted.size(), begin + nodes_at_once);
+      std::vector<ChunkId> ids;
+      for (std::size_t i = begin; i < end; ++i) ids.push_back(wanted[i].node);
+      std::unordered_map<ChunkId, TreeNode> nodes;
+      source_.get(ids, [&](const ChunkId& id, ByteView content) { nodes.emplace(id, parse_tree_node(content)); });
+      for (std::size_t i = begin; i < end; ++i) {
+        const auto node = nodes.find(wanted[i].node);
+        if (node == nodes.end()) throw Error(ErrorCode::damaged, "a chunk was not given", wanted[i].node.to_string());
+        if (node->second.level != level)
+          throw Error(ErrorCode::malformed, "a node of a tree has the wrong level", node->first.to_string());
+        read_node(node->second, wanted[i].upper, below);
+      }
+    }
+    return below;
+  }
+
+  void read_node(const TreeNode& node, const std::optional<Bytes>& upper, std::vector<Wanted>& below) {
+    for (std::size_t i = 0; i < node.children.size(); ++i) {
+      const bool last = i + 1 == node.children.size();
+      std::optional<Bytes> bound = last ? upper : std::optional(node.children[i + 1].first_key);
+      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, std::move(bound)});
+    }
+    for (std::size_t i = 0; i < node.entries.size(); ++i) {
+      const bool last = i + 1 == node.entries.size();
+      if (touches(node.entries[i].key, last ? upper : std::optional(node.entries[i + 1].key))) visit_(node.entries[i]);
+    }
+  }
+
+  ChunkSource& source_;
+  const std::vector<KeyRange> ranges_;
+  const std::function<void(const TreeEntry&)>& visit_;
+};
+
+}  // namespace
+
+void sweep_tree(const TreeRoot& root, ChunkSource& source, std::vector<KeyRange> ranges,
+                const std::function<void(const TreeEntry&)>& visit) {
+  Sweep(source, std::move(ranges), visit).run(root);
+}
+
+}  // namespace vmferry::restore
