@@ -24,7 +24,7 @@ function(vmferry_plain name)
   target_link_libraries(${name} INTERFACE ${ARGN})
 endfunction()
 vmferry_pkg(vmdk libvmdk)
-vmferry_pkg(wim wimlib)
+vmferry_plain(wim -lwim)  # its .pc file wants fuse, which the library does not
 vmferry_plain(protobuf protobuf::libprotobuf-lite)
 vmferry_plain(cli11)
 vmferry_plain(toml11)
