@@ -36,10 +36,9 @@ class RawWriter final : public OrderedWriter {
 
 class FlatWriter final : public OrderedWriter {
  public:
-  FlatWriter(const fs::path& out, const fs::path& extent, const OutputDisk& disk, bool overwrite)
+  FlatWriter(const fs::path& out, const fs::path& extent, const OutputDisk& disk, const std::string& text,
+             bool overwrite)
       : OrderedWriter(disk.size_bytes), descriptor_(out, overwrite), extent_(extent, overwrite) {
-    const std::string text =
-        output_descriptor(disk, {.create_type = "monolithicFlat", .type = "FLAT", .file_name = extent.filename()});
     descriptor_.write(0, as_bytes(text));
     extent_.resize(disk.size_bytes);
     add_output(out);
@@ -65,6 +64,15 @@ class FlatWriter final : public OrderedWriter {
 fs::path flat_extent_path(const fs::path& out) {
   const std::string stem = out.extension() == ".vmdk" ? out.stem().string() : out.filename().string();
   return out.parent_path() / (stem + "-flat.vmdk");
+}
+
+std::unique_ptr<DiskWriter> create_flat_disk(const fs::path& out, const OutputDisk& disk, bool overwrite) {
+  const fs::path extent = flat_extent_path(out);
+  // Before anything is created: a partial file of a restore that did not begin would be in the next one's way.
+  OutputFile::expect_free(extent, overwrite);
+  const std::string text =
+      output_descriptor(disk, {.create_type = "monolithicFlat", .type = "FLAT", .file_name = extent.filename()});
+  return std::make_unique<FlatWriter>(out, extent, disk, text, overwrite);
 }
 
 }  // namespace
@@ -123,7 +131,7 @@ std::unique_ptr<DiskWriter> create_disk(const std::filesystem::path& out, Output
     throw Error(ErrorCode::malformed, "a disk cannot have this size", out.string(),
                 std::to_string(disk.size_bytes) + " bytes");
   switch (format) {
-    case OutputFormat::flat: return std::make_unique<FlatWriter>(out, flat_extent_path(out), disk, overwrite);
+    case OutputFormat::flat: return create_flat_disk(out, disk, overwrite);
     case OutputFormat::sparse: return create_sparse_disk(out, disk, overwrite);
     case OutputFormat::stream: return create_stream_disk(out, disk, overwrite);
     case OutputFormat::raw: return std::make_unique<RawWriter>(out, disk.size_bytes, overwrite);

@@ -26,12 +26,15 @@ void expect_absent(const std::filesystem::path& path, const char* advice) {
 
 }  // namespace
 
+void OutputFile::expect_free(const std::filesystem::path& final_path, bool overwrite) {
+  if (overwrite) return;
+  expect_absent(final_path, "choose another name, or overwrite it");
+  expect_absent(final_path.string() + ".partial", "an earlier attempt left it; remove it, or overwrite it");
+}
+
 OutputFile::OutputFile(std::filesystem::path final_path, bool overwrite)
     : final_path_(std::move(final_path)), partial_path_(final_path_.string() + ".partial"), overwrite_(overwrite) {
-  if (!overwrite_) {
-    expect_absent(final_path_, "choose another name, or overwrite it");
-    expect_absent(partial_path_, "an earlier attempt left it; remove it, or overwrite it");
-  }
+  expect_free(final_path_, overwrite_);
   const int how = overwrite_ ? O_TRUNC : O_EXCL;
   descriptor_ = ::open(partial_path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | how, 0600);
   if (descriptor_ < 0) throw system_error(errno, "cannot create an output", partial_path_.string());

@@ -12,6 +12,8 @@ namespace vmferry::disk {
 class OutputFile {
  public:
   // Throws Error{exists} where the file or its partial is there, unless overwrite.
+  static void expect_free(const std::filesystem::path& final_path, bool overwrite);
+  // The same, and creates the partial.
   OutputFile(std::filesystem::path final_path, bool overwrite);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;

@@ -16,10 +16,8 @@ constexpr std::uint64_t sector_bytes = 512;
 
 class SparseWriter final : public GrainWriter {
  public:
-  SparseWriter(const std::filesystem::path& out, const OutputDisk& disk, bool overwrite)
+  SparseWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, bool overwrite)
       : GrainWriter(disk.size_bytes), file_(out, overwrite) {
-    const std::string text = output_descriptor(
-        disk, {.create_type = "monolithicSparse", .type = "SPARSE", .file_name = out.filename()});
     place(text.size());
     file_.write(0, write_sparse_header(header_));
     file_.write(sector_bytes, as_bytes(text));
@@ -103,7 +101,9 @@ class SparseWriter final : public GrainWriter {
 
 std::unique_ptr<DiskWriter> create_sparse_disk(const std::filesystem::path& out, const OutputDisk& disk,
                                                bool overwrite) {
-  return std::make_unique<SparseWriter>(out, disk, overwrite);
+  const std::string text =
+      output_descriptor(disk, {.create_type = "monolithicSparse", .type = "SPARSE", .file_name = out.filename()});
+  return std::make_unique<SparseWriter>(out, disk, text, overwrite);
 }
 
 }  // namespace vmferry::disk

@@ -15,10 +15,8 @@ constexpr std::uint64_t sector_bytes = 512;
 
 class StreamWriter final : public GrainWriter {
  public:
-  StreamWriter(const std::filesystem::path& out, const OutputDisk& disk, bool overwrite)
+  StreamWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, bool overwrite)
       : GrainWriter(disk.size_bytes), file_(out, overwrite) {
-    const std::string text =
-        output_descriptor(disk, {.create_type = "streamOptimized", .type = "SPARSE", .file_name = out.filename()});
     header_.version = 3;
     header_.flags =
         SparseHeader::flag_newline_test | SparseHeader::flag_compressed | SparseHeader::flag_markers;
@@ -106,7 +104,9 @@ class StreamWriter final : public GrainWriter {
 
 std::unique_ptr<DiskWriter> create_stream_disk(const std::filesystem::path& out, const OutputDisk& disk,
                                                bool overwrite) {
-  return std::make_unique<StreamWriter>(out, disk, overwrite);
+  const std::string text =
+      output_descriptor(disk, {.create_type = "streamOptimized", .type = "SPARSE", .file_name = out.filename()});
+  return std::make_unique<StreamWriter>(out, disk, text, overwrite);
 }
 
 }  // namespace vmferry::disk
