@@ -77,6 +77,8 @@ class TargetSession {
   virtual BackupOpened open_backup(const BackupOpening& opening) = 0;
   // Sends an offer and returns at once; `answered` is called with the bitmap on the session's receiving thread
   // (keep it short, do not call the session from it). Bounded in flight: blocks when too many are unanswered.
+  // At most limits::offer_ids_max ids. Where the session ends first, `answered` is called with an empty bitmap, so
+  // that nobody waits for ever: the next call throws why.
   virtual void offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) = 0;
   // Queues one whole frame (protocol/frame.h). Blocks for back pressure. The target checks every id.
   virtual void send_frame(ByteView frame) = 0;
@@ -91,7 +93,8 @@ class TargetSession {
   virtual ChunkSource& chunks() = 0;
   // Asks for chunks ahead of need: frames come back in any order and `use` is called for each verified chunk on the
   // session's receiving thread. Returns at once unless window_bytes are outstanding. wait_fetched() until all came.
-  // (ChunkSource::get of chunks() is built on the same.)
+  // (ChunkSource::get of chunks() is built on the same.) `done` is called once, with null or what went wrong, unless
+  // fetch() itself throws. A missing or broken chunk is Error{damaged}.
   virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
                      std::function<void(std::exception_ptr)> done) = 0;
   virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;  // the target reads and checks all of it

@@ -1,0 +1,388 @@
+#include "engine/target/client_session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <tuple>
+
+#include "engine/target/handshake.h"
+#include "protocol/error.h"
+
+namespace vmferry::target {
+namespace {
+
+constexpr std::size_t offers_in_flight_max = 64;
+constexpr std::size_t answers_waiting_max = 64;  // of one call; more block the receiving thread until it takes some
+constexpr std::chrono::seconds last_words_wait_max{5};
+
+[[noreturn]] void malformed(std::string why) {
+  throw Error(ErrorCode::malformed, "the target broke the protocol", {}, std::move(why));
+}
+
+// fetch(): opens frames on the receiving thread.
+class DirectCall final : public FetchCall {
+ public:
+  DirectCall(FrameOpener& opener, ChunkSource::Use use, std::function<void(std::exception_ptr)> done)
+      : opener_(opener), use_(std::move(use)), done_(std::move(done)) {}
+
+  void deliver(const FrameView& frame, std::span<const std::size_t> wanted) override {
+    opener_.open(frame, wanted, use_);
+  }
+  void begin_request() { open_ += 1; }
+  void request_ended() override {
+    if (--open_ == 0) done_(failure());
+  }
+
+ private:
+  FrameOpener& opener_;
+  ChunkSource::Use use_;
+  std::function<void(std::exception_ptr)> done_;
+  std::atomic<std::size_t> open_ = 1;  // one for the caller, who is still starting requests
+};
+
+}  // namespace
+
+// Registers a number for answers before the question is sent, and takes it back in the end.
+class ClientSession::Call {
+ public:
+  explicit Call(ClientSession& session) : session_(session) {
+    const std::lock_guard lock(session_.mutex_);
+    if (session_.broken_) session_.throw_broken();
+    number_ = session_.next_number_++;
+    session_.calls_.emplace(number_, Answers());
+  }
+  ~Call() {
+    const std::lock_guard lock(session_.mutex_);
+    session_.calls_.erase(number_);
+    session_.changed_.notify_all();
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  std::uint64_t number() const noexcept { return number_; }
+
+  void ask(messages::Control& question) {
+    question.set_request(number_);
+    const std::string text = question.SerializeAsString();
+    session_.send(wire::PacketType::control, {as_bytes(text)});
+  }
+
+  // The next answer. Throws the target's error where that is the answer.
+  messages::Control next() {
+    std::unique_lock lock(session_.mutex_);
+    Answers& answers = session_.calls_.at(number_);
+    session_.changed_.wait(lock, [&] { return session_.broken_ || !answers.empty(); });
+    if (answers.empty()) session_.throw_broken();
+    messages::Control answer = std::move(answers.front());
+    answers.pop_front();
+    session_.changed_.notify_all();
+    if (answer.has_failure()) throw wire::error_of_failure(answer);
+    return answer;
+  }
+
+ private:
+  ClientSession& session_;
+  std::uint64_t number_ = 0;
+};
+
+std::unique_ptr<TargetSession> TargetSession::open(std::unique_ptr<Transport> transport, const ClientFacts& client) {
+  return std::make_unique<ClientSession>(std::move(transport), client);
+}
+
+ClientSession::ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client)
+    : transport_(std::move(transport)),
+      writer_(*transport_),
+      reader_(*transport_),
+      facts_(shake_hands(writer_, reader_, client)),
+      source_(facts_.domain_key, [this](const auto& call, std::span<const ChunkId> ids) { send_fetch(call, ids); }),
+      receiving_opener_(facts_.domain_key),
+      receiver_([this] { receive_all(); }) {}
+
+ClientSession::~ClientSession() {
+  bool clean;
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    changed_.notify_all();
+    clean = !broken_ && calls_.empty() && offers_.empty() && fetches_.empty();
+  }
+  try {
+    if (clean) transport_->finish_sending();
+  } catch (...) {
+    clean = false;
+  }
+  if (!clean) transport_->abort();
+  receiver_.join();
+}
+
+// --- sending
+
+void ClientSession::throw_broken() { throw Error(broken_code_, broken_message_); }
+
+void ClientSession::throw_if_broken() {
+  const std::lock_guard lock(mutex_);
+  if (broken_) throw_broken();
+}
+
+void ClientSession::send(wire::PacketType type, std::initializer_list<ByteView> parts) {
+  throw_if_broken();
+  try {
+    writer_.send(type, parts);
+  } catch (const Error&) {
+    throw_last_words();
+  }
+}
+
+// The line broke. The target may have said why before it went: the receiving thread reads that, then finds the end.
+void ClientSession::throw_last_words() {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, last_words_wait_max, [&] { return broken_; })) {
+    lock.unlock();
+    transport_->abort();
+    lock.lock();
+    changed_.wait(lock, [&] { return broken_; });
+  }
+  throw_broken();
+}
+
+void ClientSession::offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) {
+  if (ids.empty()) return answered({});
+  if (ids.size() > limits::offer_ids_max) throw std::logic_error("an offer of too many chunks");
+  std::uint64_t batch;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return broken_ || offers_.size() < offers_in_flight_max; });
+    if (broken_) throw_broken();
+    batch = next_number_++;
+    offers_.emplace(batch, Offer{ids.size(), std::move(answered)});
+  }
+  send(wire::PacketType::offer, {wire::encode_numbered_ids(batch, ids)});
+}
+
+void ClientSession::send_frame(ByteView frame) { send(wire::PacketType::frame, {frame}); }
+
+void ClientSession::send_fetch(const std::shared_ptr<FetchCall>& call, std::span<const ChunkId> ids) {
+  const std::uint64_t number = fetches_.start(call, ids);
+  send(wire::PacketType::fetch, {wire::encode_numbered_ids(number, ids)});
+}
+
+// --- calls
+
+BackupOpened ClientSession::open_backup(const BackupOpening& opening) {
+  Call call(*this);
+  messages::Control question;
+  messages::OpenBackup& open = *question.mutable_open_backup();
+  open.set_machine_uuid(wire::to_field(opening.machine_uuid.view()));
+  open.set_machine_name(opening.machine_name);
+  for (const Uuid& uuid : opening.disk_uuids) open.add_disk_uuids(wire::to_field(uuid.view()));
+  open.set_adopt(opening.adopt);
+  for (const Uuid& uuid : opening.base_candidates) open.add_base_candidates(wire::to_field(uuid.view()));
+  call.ask(question);
+
+  BackupOpened opened;
+  wire::PointAssembly assembly;
+  while (true) {
+    const messages::Control answer = call.next();
+    if (answer.has_point_piece()) {
+      if (auto base = assembly.add(answer.point_piece())) opened.bases.push_back(std::move(*base));
+    } else if (answer.has_backup_opened()) {
+      if (answer.backup_opened().bases() != opened.bases.size()) malformed("a base point did not come");
+      opened.session = wire::uuid_of_field(answer.backup_opened().session());
+      return opened;
+    } else {
+      malformed("it answered another question");
+    }
+  }
+}
+
+CommitResult ClientSession::commit(const RestorePoint& point) {
+  Call call(*this);
+  try {
+    wire::send_point(writer_, call.number(), point);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::unreachable) throw_last_words();
+    throw;
+  }
+  messages::Control question;
+  question.mutable_commit();
+  call.ask(question);
+
+  CommitResult result;
+  wire::PointAssembly assembly;
+  std::optional<RestorePoint> stored;
+  while (true) {
+    const messages::Control answer = call.next();
+    if (answer.has_point_piece()) {
+      stored = assembly.add(answer.point_piece());
+      continue;
+    }
+    if (!answer.has_committed()) malformed("it answered another question");
+    result.committed = answer.committed().committed();
+    result.stored_bytes = answer.committed().stored_bytes();
+    for (const std::string& id : answer.committed().missing()) result.missing.push_back(ChunkId::from_bytes(as_bytes(id)));
+    if (result.committed != stored.has_value() || result.committed != result.missing.empty())
+      malformed("its answer to a commit contradicts itself");
+    if (stored) result.point = std::move(*stored);
+    return result;
+  }
+}
+
+void ClientSession::close_backup() {
+  Call call(*this);
+  messages::Control question;
+  question.mutable_close_backup();
+  call.ask(question);
+  if (!call.next().has_backup_closed()) malformed("it answered another question");
+}
+
+std::vector<PointSummary> ClientSession::points() {
+  Call call(*this);
+  messages::Control question;
+  question.mutable_list_points();
+  call.ask(question);
+  std::vector<PointSummary> points;
+  while (true) {
+    const messages::Control answer = call.next();
+    if (!answer.has_point_list()) malformed("it answered another question");
+    for (const auto& summary : answer.point_list().points()) points.push_back(wire::summary_of(summary));
+    if (answer.point_list().last()) break;
+  }
+  std::ranges::sort(points, {}, [](const PointSummary& p) {
+    return std::tie(p.machine_name, p.client_uuid, p.machine_uuid, p.number);
+  });
+  return points;
+}
+
+RestorePoint ClientSession::point(const Uuid& uuid) {
+  Call call(*this);
+  messages::Control question;
+  question.mutable_get_point()->set_uuid(wire::to_field(uuid.view()));
+  call.ask(question);
+  wire::PointAssembly assembly;
+  while (true) {
+    const messages::Control answer = call.next();
+    if (!answer.has_point_piece()) malformed("it answered another question");
+    if (auto point = assembly.add(answer.point_piece())) return std::move(*point);
+  }
+}
+
+VerifyResult ClientSession::verify(const Uuid& point, const Progress& progress) {
+  Call call(*this);
+  messages::Control question;
+  question.mutable_verify()->set_point(wire::to_field(point.view()));
+  call.ask(question);
+  while (true) {
+    const messages::Control answer = call.next();
+    if (answer.has_verify_progress()) {
+      if (progress) progress(answer.verify_progress().done_bytes(), answer.verify_progress().total_bytes());
+    } else if (answer.has_verified()) {
+      const messages::Verified& verified = answer.verified();
+      return {verified.chunks(), verified.bytes(), {verified.damage().begin(), verified.damage().end()}};
+    } else {
+      malformed("it answered another question");
+    }
+  }
+}
+
+void ClientSession::fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
+                          std::function<void(std::exception_ptr)> done) {
+  throw_if_broken();
+  const std::vector<ChunkId> unique = distinct(ids);
+  std::span<const ChunkId> rest = unique;
+  const auto call = std::make_shared<DirectCall>(receiving_opener_, std::move(use), std::move(done));
+  while (!rest.empty() && !call->failure()) {
+    const auto some = rest.first(std::min(rest.size(), fetch_ids_per_request_max));
+    rest = rest.subspan(some.size());
+    call->begin_request();
+    std::uint64_t number;
+    try {
+      number = fetches_.start(call, some);
+    } catch (...) {  // not registered: nobody else will end it
+      call->fail(std::current_exception());
+      call->request_ended();
+      break;
+    }
+    try {
+      send(wire::PacketType::fetch, {wire::encode_numbered_ids(number, some)});
+    } catch (...) {  // the session broke, which ended the request
+      break;
+    }
+  }
+  call->request_ended();
+}
+
+// --- the receiving thread
+
+void ClientSession::receive_all() {
+  const std::string target = "store " + facts_.store_uuid.to_string();
+  try {
+    while (const auto packet = reader_.next()) on_packet(*packet);
+    break_session(ErrorCode::unreachable, Error(ErrorCode::unreachable, "the target ended the session", target).what());
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::unreachable)
+      break_session(ErrorCode::unreachable,
+                    Error(ErrorCode::unreachable, "the line to the target broke", target, error.what()).what());
+    else
+      break_session(error.code(), error.what());
+  } catch (const std::exception& error) {
+    break_session(ErrorCode::failed, error.what());
+  }
+}
+
+void ClientSession::on_packet(const wire::Packet& packet) {
+  switch (packet.type) {
+    case wire::PacketType::control: return on_control(wire::parse_control(packet.payload));
+    case wire::PacketType::want: return on_want(packet.payload);
+    case wire::PacketType::fetched: return fetches_.on_fetched(packet.payload);
+    case wire::PacketType::fetch_end: return fetches_.on_fetch_end(packet.payload);
+    default: malformed("it sent what only a client sends");
+  }
+}
+
+void ClientSession::on_control(messages::Control control) {
+  if (control.request() == 0) {
+    if (control.has_failure()) throw wire::error_of_failure(control);
+    malformed("it sent a message that answers nothing");
+  }
+  std::unique_lock lock(mutex_);
+  const auto waiting = [&] { return calls_.find(control.request()); };
+  changed_.wait(lock, [&] {
+    return closing_ || waiting() == calls_.end() || waiting()->second.size() < answers_waiting_max;
+  });
+  // A call that failed half-way has gone: what still comes for it is dropped.
+  if (waiting() == calls_.end()) return;
+  waiting()->second.push_back(std::move(control));
+  changed_.notify_all();
+}
+
+void ClientSession::on_want(ByteView payload) {
+  const std::uint64_t batch = wire::take_number(payload);
+  Offer offer;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = offers_.find(batch);
+    if (found == offers_.end()) malformed("it answered an offer that was not made");
+    offer = std::move(found->second);
+    offers_.erase(found);
+  }
+  changed_.notify_all();
+  offer.answered(wire::parse_want_bitmap(payload, offer.ids));
+}
+
+void ClientSession::break_session(ErrorCode code, const std::string& message) {
+  std::map<std::uint64_t, Offer> unanswered;
+  {
+    const std::lock_guard lock(mutex_);
+    broken_ = true;
+    broken_code_ = code;
+    broken_message_ = message;
+    unanswered.swap(offers_);
+  }
+  changed_.notify_all();
+  transport_->abort();
+  fetches_.fail_all(std::make_exception_ptr(Error(code, message)));
+  for (auto& [batch, offer] : unanswered) offer.answered({});
+}
+
+}  // namespace vmferry::target

@@ -1,0 +1,85 @@
+#include "target-server/receive/opening.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "protocol/error.h"
+#include "protocol/limits.h"
+
+namespace vmferry::target_server {
+namespace {
+
+constexpr std::size_t base_candidates_max = 1024;
+
+[[noreturn]] void malformed(const char* why) {
+  throw Error(ErrorCode::malformed, "the backup cannot be opened", {}, why);
+}
+
+template <typename Matches>
+std::optional<PointSummary> newest(const std::vector<PointSummary>& points, Matches matches) {
+  std::optional<PointSummary> best;
+  for (const PointSummary& point : points)
+    if (matches(point) &&
+        (!best || std::tie(best->arrived_ms, best->number) < std::tie(point.arrived_ms, point.number)))
+      best = point;
+  return best;
+}
+
+}  // namespace
+
+void validate(const Opening& opening) {
+  if (!valid_machine_name(opening.machine_name)) malformed("the machine's name is not valid");
+  if (opening.machine_uuid.is_none()) malformed("the machine has no UUID");
+  if (opening.disk_uuids.size() > limits::disks_per_machine_max) malformed("too many disks");
+  if (opening.base_candidates.size() > base_candidates_max) malformed("too many base points");
+}
+
+std::optional<PointSummary> newest_of_name(const std::vector<PointSummary>& points, const Opening& opening) {
+  return newest(points, [&](const PointSummary& point) {
+    return point.client_uuid == opening.client_uuid && point.machine_name == opening.machine_name;
+  });
+}
+
+void refuse_another_machine(const Opening& opening, const RestorePoint& last) {
+  if (opening.adopt) return;
+  const std::string advice = "use another --name, or --adopt to go on under this one";
+  const std::string last_point = "point " + std::to_string(last.number) + " of " + opening.machine_name;
+  if (last.machine_uuid != opening.machine_uuid)
+    throw Error(ErrorCode::refused, "the name belongs to another machine", opening.machine_name,
+                last_point + " is of machine " + last.machine_uuid.to_string() + ", this is " +
+                    opening.machine_uuid.to_string() + ": " + advice);
+  bool comparable = false;
+  for (const PointDisk& disk : last.disks) {
+    if (disk.uuid.is_none()) continue;
+    for (const Uuid& uuid : opening.disk_uuids) {
+      if (uuid.is_none()) continue;
+      if (uuid == disk.uuid) return;
+      comparable = true;
+    }
+  }
+  if (comparable)
+    throw Error(ErrorCode::refused, "the machine of this name had other disks", opening.machine_name,
+                last_point + " has none of the disks that are there now: " + advice);
+}
+
+std::vector<Uuid> choose_bases(const std::vector<PointSummary>& points, const Opening& opening) {
+  std::vector<Uuid> bases;
+  const auto add = [&](const Uuid& uuid) {
+    if (bases.size() < base_points_max && std::ranges::find(bases, uuid) == bases.end()) bases.push_back(uuid);
+  };
+  const auto own = newest(points, [&](const PointSummary& point) {
+    return point.client_uuid == opening.client_uuid && point.machine_uuid == opening.machine_uuid;
+  });
+  if (own) add(own->uuid);
+  if (opening.adopt) {
+    if (const auto last = newest_of_name(points, opening)) add(last->uuid);
+    const auto elsewhere =
+        newest(points, [&](const PointSummary& point) { return point.machine_uuid == opening.machine_uuid; });
+    if (elsewhere) add(elsewhere->uuid);
+  }
+  for (const Uuid& candidate : opening.base_candidates)
+    if (std::ranges::find(points, candidate, &PointSummary::uuid) != points.end()) add(candidate);
+  return bases;
+}
+
+}  // namespace vmferry::target_server

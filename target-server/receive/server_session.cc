@@ -1,0 +1,187 @@
+#include "target-server/receive/server_session.h"
+
+#include <algorithm>
+
+#include "protocol/error.h"
+#include "target-server/receive/commit_check.h"
+#include "target-server/receive/opening.h"
+
+namespace vmferry::target_server {
+namespace {
+
+[[noreturn]] void malformed(std::string why) {
+  throw Error(ErrorCode::malformed, "the client broke the protocol", {}, std::move(why));
+}
+
+Opening opening_of(const messages::OpenBackup& message, const Uuid& client_uuid) {
+  Opening opening;
+  opening.client_uuid = client_uuid;
+  opening.machine_uuid = wire::uuid_of_field(message.machine_uuid());
+  opening.machine_name = message.machine_name();
+  opening.adopt = message.adopt();
+  for (const std::string& uuid : message.disk_uuids()) opening.disk_uuids.push_back(wire::uuid_of_field(uuid));
+  for (const std::string& uuid : message.base_candidates())
+    opening.base_candidates.push_back(wire::uuid_of_field(uuid));
+  validate(opening);
+  return opening;
+}
+
+void refuse_below_reserve(store::Store& store) {
+  const store::StoreStatus status = store.status();
+  if (status.available_bytes < status.reserve_bytes)
+    throw Error(ErrorCode::no_space, "the store's disk is full", "store " + status.uuid.to_string(),
+                "less than the reserve is left (" + std::to_string(status.available_bytes >> 20) + " of " +
+                    std::to_string(status.reserve_bytes >> 20) + " MiB): delete points or add space");
+}
+
+}  // namespace
+
+ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader,
+                             store::Store& store, const Uuid& client_uuid, const ServeOptions& options)
+    : writer_(writer),
+      reader_(reader),
+      store_(store),
+      client_uuid_(client_uuid),
+      options_(options),
+      reading_(store, writer, transport) {}
+
+ServerSession::~ServerSession() { keep_what_arrived(); }
+
+void ServerSession::run() {
+  while (const auto packet = reader_.next()) on_packet(*packet);
+  reading_.drain();
+}
+
+void ServerSession::on_packet(const wire::Packet& packet) {
+  switch (packet.type) {
+    case wire::PacketType::control: return on_control(wire::parse_control(packet.payload));
+    case wire::PacketType::offer: return on_offer(packet.payload);
+    case wire::PacketType::frame: return backup().intake.add(packet.payload);
+    case wire::PacketType::fetch: {
+      wire::NumberedIds fetch = wire::parse_numbered_ids(packet.payload);
+      return reading_.add({fetch.number, FetchRequest{std::move(fetch.ids)}});
+    }
+    default: malformed("it sent what only a target sends");
+  }
+}
+
+void ServerSession::on_control(const messages::Control& control) {
+  const std::uint64_t request = control.request();
+  if (request == 0) malformed("a request without a number");
+  try {
+    switch (control.body_case()) {
+      case messages::Control::kOpenBackup: return open_backup(control);
+      case messages::Control::kPointPiece: return on_point_piece(control);
+      case messages::Control::kCommit: return commit(request);
+      case messages::Control::kCloseBackup: return close_backup(request);
+      case messages::Control::kListPoints: return reading_.add({request, ListRequest{}});
+      case messages::Control::kGetPoint:
+        return reading_.add({request, PointRequest{wire::uuid_of_field(control.get_point().uuid())}});
+      case messages::Control::kVerify:
+        return reading_.add({request, VerifyRequest{wire::uuid_of_field(control.verify().point())}});
+      default: malformed("it sent a message that a target does not know");
+    }
+  } catch (const Error& error) {
+    // A peer that breaks the protocol loses the session; all else is the answer to this one request.
+    if (error.code() == ErrorCode::unreachable || error.code() == ErrorCode::malformed) throw;
+    wire::send_failure(writer_, request, error);
+  }
+}
+
+ServerSession::Backup& ServerSession::backup() {
+  if (!backup_) malformed("no backup is open");
+  return *backup_;
+}
+
+void ServerSession::on_offer(ByteView payload) {
+  backup().intake.check();
+  const wire::NumberedIds offer = wire::parse_numbered_ids(payload);
+  // A chunk that is there stays there while the session lasts: nothing deletes chunks while a session holds a lease.
+  std::vector<bool> wanted = store_.contains(offer.ids);
+  wanted.flip();
+  writer_.send(wire::PacketType::want, {wire::encode_want(offer.number, wanted)});
+}
+
+void ServerSession::open_backup(const messages::Control& question) {
+  if (backup_) malformed("a backup is open already");
+  const Opening opening = opening_of(question.open_backup(), client_uuid_);
+  refuse_below_reserve(store_);
+  const std::vector<PointSummary> points = store_.points();
+  if (const auto last = newest_of_name(points, opening)) refuse_another_machine(opening, store_.point(last->uuid));
+  const std::vector<Uuid> base_uuids = choose_bases(points, opening);
+  auto opened = std::make_unique<Backup>(store_, options_);
+  opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
+  opened->machine_uuid = opening.machine_uuid;
+  opened->machine_name = opening.machine_name;
+  for (const Uuid& uuid : base_uuids) opened->bases.push_back(store_.point(uuid));
+  backup_ = std::move(opened);
+
+  const Backup& open = *backup_;
+  for (const RestorePoint& base : open.bases) wire::send_point(writer_, question.request(), base);
+  messages::Control answer;
+  answer.set_request(question.request());
+  answer.mutable_backup_opened()->set_session(wire::to_field(open.lease->session().view()));
+  answer.mutable_backup_opened()->set_bases(static_cast<std::uint32_t>(open.bases.size()));
+  wire::send_control(writer_, answer);
+}
+
+void ServerSession::on_point_piece(const messages::Control& control) {
+  Backup& open = backup();
+  if (open.to_commit) malformed("a point came before the last one was committed");
+  if (auto point = open.assembly.add(control.point_piece()))
+    open.to_commit.emplace(control.request(), std::move(*point));
+}
+
+void ServerSession::commit(std::uint64_t request) {
+  Backup& open = backup();
+  if (!open.to_commit || open.to_commit->first != request) malformed("a commit without its point");
+  const RestorePoint point = std::move(open.to_commit->second);
+  open.to_commit.reset();
+  if (point.uuid.is_none() || point.client_uuid != client_uuid_ || point.machine_uuid != open.machine_uuid ||
+      point.machine_name != open.machine_name || point.domain_uuid != store_.domain().uuid)
+    malformed("the point is not one of the backup that is open");
+
+  open.intake.drain();
+  store_.sync();  // so that everything that arrived can be read back
+  messages::Control answer;
+  answer.set_request(request);
+  messages::Committed& committed = *answer.mutable_committed();
+  const std::vector<ChunkId> missing = missing_chunks(store_, point, open.bases);
+  committed.set_stored_bytes(open.intake.stored_bytes());
+  for (const ChunkId& id : missing) committed.add_missing(wire::to_field(id.view()));
+  if (missing.empty()) {
+    store_.sync();  // what the check found may be another session's, and not durable yet
+    const RestorePoint stored = store_.add_point(point);
+    backup_.reset();
+    committed.set_committed(true);
+    wire::send_point(writer_, request, stored);
+  }
+  wire::send_control(writer_, answer);
+}
+
+void ServerSession::close_backup(std::uint64_t request) {
+  if (backup_) {
+    backup_->intake.drain();
+    store_.sync();
+    backup_.reset();
+  }
+  messages::Control answer;
+  answer.set_request(request);
+  answer.mutable_backup_closed();
+  wire::send_control(writer_, answer);
+}
+
+void ServerSession::keep_what_arrived() noexcept {
+  if (!backup_) return;
+  try {
+    backup_->intake.drain();
+  } catch (...) {  // the frames before the one that failed count all the same
+  }
+  try {
+    store_.sync();
+  } catch (...) {  // a later open of the store recovers what it can
+  }
+  backup_.reset();
+}
+
+}  // namespace vmferry::target_server

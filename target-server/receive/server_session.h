@@ -1,0 +1,61 @@
+// ServerSession: the target's half of one session after the handshake: a backup (offers, frames, commit) on the
+// receiving thread, with workers that verify frames; reading beside it (serve/read_requests.h).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "protocol/control.h"
+#include "protocol/messages.pb.h"
+#include "protocol/wire.h"
+#include "target-server/receive/frame_intake.h"
+#include "target-server/receive/serve_session.h"
+#include "target-server/serve/read_requests.h"
+
+namespace vmferry::target_server {
+
+class ServerSession {
+ public:
+  ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader, store::Store& store,
+                const Uuid& client_uuid, const ServeOptions& options);
+  ~ServerSession();
+
+  // Until the peer's clean end. Throws what ends the session.
+  void run();
+
+ private:
+  // What lasts from open_backup to the commit, or to close_backup.
+  struct Backup {
+    Backup(store::Store& store, const ServeOptions& options)
+        : intake(store, options.verify_threads, options.queue_bytes_max) {}
+
+    std::unique_ptr<store::Store::Lease> lease;
+    Uuid machine_uuid;
+    std::string machine_name;
+    std::vector<RestorePoint> bases;
+    FrameIntake intake;
+    std::optional<std::pair<std::uint64_t, RestorePoint>> to_commit;  // its request, and the point that came for it
+    wire::PointAssembly assembly;
+  };
+
+  void on_packet(const wire::Packet& packet);
+  void on_control(const messages::Control& control);
+  void on_offer(ByteView payload);
+  void on_point_piece(const messages::Control& control);
+  void open_backup(const messages::Control& question);
+  void commit(std::uint64_t request);
+  void close_backup(std::uint64_t request);
+  void keep_what_arrived() noexcept;
+  Backup& backup();
+
+  wire::PacketWriter& writer_;
+  wire::PacketReader& reader_;
+  store::Store& store_;
+  const Uuid client_uuid_;
+  const ServeOptions options_;
+  std::unique_ptr<Backup> backup_;
+  ReadRequests reading_;
+};
+
+}  // namespace vmferry::target_server
