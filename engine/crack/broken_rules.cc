@@ -28,7 +28,11 @@ void break_rule(BrokenRule rule) {
       *nowhere = 1;
       break;
     }
-    case BrokenRule::write_shared: break;
+    case BrokenRule::read_outside: {
+      const Message lie{.kind = MessageKind::read, .slot = 0, .a = ~std::uint64_t{0}, .b = read_slot_bytes};
+      (void)!::send(channel_socket_fd, &lie, sizeof lie, 0);
+      break;
+    }
   }
 }
 

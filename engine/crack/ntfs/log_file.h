@@ -24,7 +24,7 @@ struct LogGeometry {
   std::uint64_t clusters = 0;
 };
 
-inline constexpr std::uint64_t log_bytes_max = std::uint64_t{256} << 20;  // larger ones are not readable
+inline constexpr std::uint64_t log_bytes_max = std::uint64_t{128} << 20;  // larger ones are not readable
 
 // Only the restart pages: the first pages of $LogFile, at least restart_bytes (less where the log is smaller).
 inline constexpr std::size_t log_restart_bytes = 128 * 1024;
