@@ -6,8 +6,10 @@
 //   packs/XX/UUID.pack      sealed, immutable                                (object seam)
 //   journal/UUID.pack       the open pack: append, sync; torn tail cut off   (journal seam)
 //   points/CLIENT/MACHINE/NNNNNNNN-UUID.point    immutable                   (object seam)
-//   machines/CLIENT/...     next number, name                                (rebuildable from points)
+//   machines/CLIENT/MACHINE next number                                      (rebuildable from points)
 //   index.sqlite            chunk id -> pack, frame offset                   (rebuildable from packs)
+//   points.sqlite           summaries of points                              (rebuildable from points)
+//   epoch, points.lock      which writer is the newest; held while points are added or removed
 //   leases/SESSION          flock'ed by a live session: the points it uses as bases
 //   lock                    flock: one writing process
 //
@@ -44,6 +46,15 @@ struct StoreOptions {
   bool writable = true;
   double reserve_fraction = 0.02;                // of the file system: backups stop, maintenance does not
   std::uint64_t pack_bytes_target = 256ULL << 20;
+  std::string socket;                            // where this process serves: told to whom it keeps waiting
+};
+
+// A point file that cannot be read. It is listed, so that nobody takes it for deleted.
+struct DamagedPoint {
+  std::string file;    // below the store's directory
+  Uuid uuid;           // as its name says
+  std::uint64_t number = 0;
+  std::string reason;
 };
 
 struct StoreStatus {
@@ -95,6 +106,7 @@ class Store {
 
   // --- points
   virtual std::vector<PointSummary> points() = 0;
+  virtual std::vector<DamagedPoint> damaged_points() = 0;
   virtual RestorePoint point(const Uuid& uuid) = 0;  // Error{not_found}, Error{damaged}
   // Numbers, stamps (arrived_ms) and stores a point durably. The caller has checked that all it names is there.
   virtual RestorePoint add_point(RestorePoint point) = 0;
@@ -111,6 +123,8 @@ class Store {
   virtual std::unique_ptr<Lease> lease(const Uuid& client, const Uuid& machine, std::span<const Uuid> base_points) = 0;
 
   virtual StoreStatus status() = 0;
+  // What open() found and did that a person should know: damage found, copies healed, an index rebuilt.
+  virtual const std::vector<Warning>& notes() const noexcept = 0;
   // Seals the open pack where it is at least min_bytes long.
   virtual void seal(std::uint64_t min_bytes) = 0;
 };

@@ -1,0 +1,240 @@
+#include "target-server/store/chunk_index.h"
+
+#include <algorithm>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <unordered_map>
+
+#include "protocol/error.h"
+#include "target-server/store/sqlite.h"
+
+namespace vmferry::store {
+namespace {
+
+constexpr std::int64_t schema_version = 1;
+constexpr std::uint64_t bulk_rows_per_commit = 500'000;
+
+constexpr const char* schema = R"(
+  CREATE TABLE about(schema INTEGER NOT NULL, store BLOB NOT NULL);
+  CREATE TABLE pack(id INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL UNIQUE, sealed INTEGER NOT NULL,
+                    size INTEGER NOT NULL, modified_ns INTEGER NOT NULL, check_value INTEGER NOT NULL,
+                    chunks INTEGER NOT NULL);
+  CREATE TABLE chunk(id BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL)
+    WITHOUT ROWID;
+)";
+
+constexpr const char* insert_chunk = R"(
+  INSERT INTO chunk(id, pack, offset, length) VALUES(?1, ?2, ?3, ?4)
+  ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset, length = excluded.length
+  WHERE NOT EXISTS (SELECT 1 FROM pack WHERE pack.id = chunk.pack)
+)";
+
+constexpr const char* upsert_pack = R"(
+  INSERT INTO pack(uuid, sealed, size, modified_ns, check_value, chunks) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+  ON CONFLICT(uuid) DO UPDATE SET sealed = excluded.sealed, size = excluded.size, modified_ns = excluded.modified_ns,
+    check_value = excluded.check_value, chunks = chunks + excluded.chunks
+)";
+
+Database::Mode database_mode(ChunkIndex::Mode mode) {
+  switch (mode) {
+    case ChunkIndex::Mode::write: return Database::Mode::create;
+    case ChunkIndex::Mode::read: return Database::Mode::read;
+    default: return Database::Mode::immutable;
+  }
+}
+
+Uuid uuid_of(ByteView bytes) {
+  if (bytes.size() != 16) throw Error(ErrorCode::damaged, "the store's index is damaged", {}, "a UUID is cut short");
+  return Uuid::from_bytes(bytes);
+}
+
+void prepare(Database& database, const Uuid& store, ChunkIndex::Mode mode) {
+  Transaction transaction(database, mode == ChunkIndex::Mode::write ? Transaction::Kind::write : Transaction::Kind::read);
+  if (database.number("SELECT count(*) FROM sqlite_schema") == 0 && mode == ChunkIndex::Mode::write) {
+    database.run(schema);
+    Statement about(database, "INSERT INTO about(schema, store) VALUES(?1, ?2)");
+    about.bind(1, schema_version).bind(2, store.view()).run();
+  } else {
+    Statement about(database, "SELECT schema, store FROM about");
+    if (!about.step() || about.number(0) != schema_version || uuid_of(about.blob(1)) != store)
+      throw Error(ErrorCode::damaged, "the store's index is of another store or version");
+  }
+  transaction.commit();
+}
+
+}  // namespace
+
+struct ChunkIndex::State {
+  // Opened and prepared before the others: a new file must have its schema before statements can be prepared.
+  struct Prepared : Database {
+    Prepared(const std::filesystem::path& file, const Uuid& store, ChunkIndex::Mode mode)
+        : Database(file, database_mode(mode)) {
+      try {
+        prepare(*this, store, mode);
+      } catch (const Error& error) {
+        // No such table, and the like: not an index that this version can use.
+        if (error.code() == ErrorCode::failed) throw Error(ErrorCode::damaged, error.what());
+        throw;
+      }
+    }
+  };
+
+  State(const std::filesystem::path& file, const Uuid& store, Mode mode)
+      : first(file, store, mode),
+        second(file, mode == Mode::immutable ? Database::Mode::immutable : Database::Mode::read),
+        find_chunk(second, "SELECT pack, offset, length FROM chunk WHERE id = ?1"),
+        find_pack(second, "SELECT uuid FROM pack WHERE id = ?1") {}
+
+  std::optional<Uuid> pack_uuid(std::int64_t id) {
+    if (const auto known = pack_uuids.find(id); known != pack_uuids.end()) return known->second;
+    find_pack.bind(1, id);
+    std::optional<Uuid> found;
+    if (find_pack.step()) found = uuid_of(find_pack.blob(0));
+    find_pack.reset();
+    if (found) pack_uuids.emplace(id, *found);
+    return found;
+  }
+
+  void write_pack(const IndexedPack& pack) {
+    Statement statement(first, upsert_pack);
+    statement.bind(1, pack.uuid.view())
+        .bind(2, pack.sealed ? 1 : 0)
+        .bind(3, static_cast<std::int64_t>(pack.size))
+        .bind(4, pack.modified_ns)
+        .bind(5, static_cast<std::int64_t>(pack.check))
+        .bind(6, static_cast<std::int64_t>(pack.chunks))
+        .run();
+  }
+
+  std::int64_t pack_id(const Uuid& uuid) {
+    Statement statement(first, "SELECT id FROM pack WHERE uuid = ?1");
+    statement.bind(1, uuid.view());
+    return statement.step() ? statement.number(0) : 0;
+  }
+
+  std::mutex write_mutex;
+  Prepared first;  // writes
+  std::mutex read_mutex;
+  Database second;  // reads
+  Statement find_chunk;
+  Statement find_pack;
+  std::unordered_map<std::int64_t, Uuid> pack_uuids;  // 32 bytes a pack; ids are never used again
+};
+
+ChunkIndex::ChunkIndex(const std::filesystem::path& file, const Uuid& store, Mode mode)
+    : state_(std::make_unique<State>(file, store, mode)) {}
+ChunkIndex::~ChunkIndex() = default;
+
+std::vector<IndexedPack> ChunkIndex::packs() {
+  const std::lock_guard guard(state_->read_mutex);
+  std::vector<IndexedPack> all;
+  Statement rows(state_->second, "SELECT uuid, sealed, size, modified_ns, check_value, chunks FROM pack ORDER BY id");
+  while (rows.step())
+    all.push_back({uuid_of(rows.blob(0)), rows.number(1) != 0, static_cast<std::uint64_t>(rows.number(2)),
+                   rows.number(3), static_cast<std::uint64_t>(rows.number(4)),
+                   static_cast<std::uint64_t>(rows.number(5))});
+  return all;
+}
+
+std::vector<std::optional<ChunkPlace>> ChunkIndex::find(std::span<const ChunkId> ids) {
+  std::vector<std::optional<ChunkPlace>> places(ids.size());
+  if (ids.empty()) return places;
+  // In the order of the keys, neighbours share their pages.
+  std::vector<std::size_t> order(ids.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return ids[a] < ids[b]; });
+
+  const std::lock_guard guard(state_->read_mutex);
+  Transaction transaction(state_->second, Transaction::Kind::read);
+  for (const std::size_t i : order) {
+    Statement& row = state_->find_chunk.bind(1, ids[i].view());
+    if (row.step()) {
+      const std::int64_t pack = row.number(0);
+      ChunkPlace place{pack, {}, static_cast<std::uint64_t>(row.number(1)), static_cast<std::uint32_t>(row.number(2))};
+      row.reset();
+      if (const std::optional<Uuid> uuid = state_->pack_uuid(pack)) {
+        place.pack = *uuid;
+        places[i] = place;
+      }
+    } else {
+      row.reset();
+    }
+  }
+  transaction.commit();
+  return places;
+}
+
+void ChunkIndex::add(const IndexedPack& pack, std::span<const PackChunk> rows) {
+  const std::lock_guard guard(state_->write_mutex);
+  Transaction transaction(state_->first, Transaction::Kind::write);
+  IndexedPack facts = pack;
+  facts.chunks = 0;
+  state_->write_pack(facts);
+  const std::int64_t id = state_->pack_id(pack.uuid);
+  {
+    Statement insert(state_->first, insert_chunk);
+    for (const PackChunk& row : rows) {
+      insert.bind(1, row.id.view())
+          .bind(2, id)
+          .bind(3, static_cast<std::int64_t>(row.offset))
+          .bind(4, static_cast<std::int64_t>(row.length))
+          .run();
+      facts.chunks += static_cast<std::uint64_t>(state_->first.changes());
+    }
+  }
+  if (facts.chunks != 0) state_->write_pack(facts);
+  transaction.commit();
+}
+
+void ChunkIndex::forget_pack(const Uuid& pack) {
+  const std::scoped_lock guard(state_->write_mutex, state_->read_mutex);
+  Transaction transaction(state_->first, Transaction::Kind::write);
+  Statement(state_->first, "DELETE FROM pack WHERE uuid = ?1").bind(1, pack.view()).run();
+  transaction.commit();
+  state_->pack_uuids.clear();
+}
+
+void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<std::optional<BulkRow>()>& next) {
+  const std::lock_guard guard(state_->write_mutex);
+  std::vector<std::int64_t> ids;
+  {
+    // Size 0 until the end: were this to break off, the packs would be indexed again.
+    Transaction transaction(state_->first, Transaction::Kind::write);
+    for (IndexedPack& pack : packs) {
+      pack.chunks = 0;
+      IndexedPack unfinished = pack;
+      unfinished.size = 0;
+      state_->write_pack(unfinished);
+      ids.push_back(state_->pack_id(pack.uuid));
+    }
+    transaction.commit();
+  }
+  std::optional<BulkRow> row = next();
+  while (row) {
+    Transaction transaction(state_->first, Transaction::Kind::write);
+    Statement insert(state_->first, insert_chunk);
+    for (std::uint64_t count = 0; row && count < bulk_rows_per_commit; ++count, row = next()) {
+      insert.bind(1, row->chunk.id.view())
+          .bind(2, ids.at(row->pack))
+          .bind(3, static_cast<std::int64_t>(row->chunk.offset))
+          .bind(4, static_cast<std::int64_t>(row->chunk.length))
+          .run();
+      packs[row->pack].chunks += static_cast<std::uint64_t>(state_->first.changes());
+    }
+    transaction.commit();
+  }
+  Transaction transaction(state_->first, Transaction::Kind::write);
+  for (const IndexedPack& pack : packs) state_->write_pack(pack);
+  transaction.commit();
+}
+
+ChunkIndex::Counts ChunkIndex::counts() {
+  const std::lock_guard guard(state_->read_mutex);
+  Statement row(state_->second, "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(size), 0) FROM pack");
+  if (!row.step()) return {};
+  return {static_cast<std::uint64_t>(row.number(0)), static_cast<std::uint64_t>(row.number(1)),
+          static_cast<std::uint64_t>(row.number(2))};
+}
+
+}  // namespace vmferry::store
