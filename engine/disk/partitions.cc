@@ -53,7 +53,10 @@ bool mbr_means_large_sectors(const Disk& disk, const PartitionTable& small, cons
 
 PartitionTable finished(const Disk& disk, PartitionTable table) {
   drop_overlapping(table);
-  if (table.partitions.size() > limits::volumes_per_disk_max) table.partitions.resize(limits::volumes_per_disk_max);
+  if (table.partitions.size() > limits::volumes_per_disk_max) {
+    table.partitions.resize(limits::volumes_per_disk_max);
+    table.problems.push_back("only its first " + std::to_string(limits::volumes_per_disk_max) + " partitions are read");
+  }
   if (table.partitions.empty() && !table.problems.empty()) return whole_disk(disk, std::move(table.problems));
   for (Partition& partition : table.partitions) partition.signature = volume_signature(disk, partition.range);
   return table;
