@@ -1,0 +1,106 @@
+#include "engine/backup/identity.h"
+
+#include <optional>
+
+#include "engine/disk/partitions.h"
+#include "protocol/error.h"
+
+namespace vmferry::backup {
+namespace {
+
+// The newest point of this name and client at the target; asked for once, and only where it is needed.
+class LastPoint {
+ public:
+  LastPoint(const std::string& name, const Uuid& client, target::TargetSession& session)
+      : name_(name), client_(client), session_(session) {}
+
+  const RestorePoint* get() {
+    if (!asked_) {
+      asked_ = true;
+      std::optional<PointSummary> newest;
+      for (PointSummary& point : session_.points())
+        if (point.machine_name == name_ && point.client_uuid == client_ &&
+            (!newest || point.arrived_ms > newest->arrived_ms ||
+             (point.arrived_ms == newest->arrived_ms && point.number > newest->number)))
+          newest = std::move(point);
+      try {
+        if (newest) point_ = session_.point(newest->uuid);
+      } catch (const Error& error) {  // it was deleted since, or cannot be read
+        if (error.code() != ErrorCode::not_found && error.code() != ErrorCode::damaged) throw;
+      }
+    }
+    return point_ ? &*point_ : nullptr;
+  }
+
+ private:
+  const std::string& name_;
+  const Uuid client_;
+  target::TargetSession& session_;
+  bool asked_ = false;
+  std::optional<RestorePoint> point_;
+};
+
+// The same disk has the same one for as long as its partition table has the same identifier.
+Uuid derived_disk_uuid(const disk::Disk& disk) {
+  const Uuid table = disk::read_partitions(disk).disk_id;
+  if (table.is_none()) return {};
+  ByteWriter from;
+  from.string("vmferry disk");
+  from.bytes(table.view());
+  from.u64(disk.size_bytes());
+  return Uuid::derived(from.view());
+}
+
+// Of the name too: a copy of a disk under another name is another machine.
+Uuid derived_machine_uuid(const std::string& name, const Uuid& first_disk) {
+  ByteWriter from;
+  from.string("vmferry machine");
+  from.string(name);
+  from.bytes(first_disk.view());
+  return Uuid::derived(from.view());
+}
+
+DiskIdentity identify_disk(const SourceDisk& disk, const std::string& name, catalog::Catalog& catalog, LastPoint& last) {
+  if (const Uuid& own = disk.disk->description().uuid; !own.is_none()) return {own, false, true};
+  if (const Uuid derived = derived_disk_uuid(*disk.disk); !derived.is_none()) return {derived, true, true};
+  if (const auto remembered = catalog.made_up_uuid("disk", disk_memory_name(name, disk.key)))
+    return {*remembered, true, true};
+  if (const RestorePoint* point = last.get())
+    for (const PointDisk& former : point->disks)
+      if (former.key == disk.key && former.uuid_made_up) return {former.uuid, true, true};
+  return {Uuid::random(), true, false};
+}
+
+Uuid made_up_machine(const Identity& identity, catalog::Catalog& catalog, LastPoint& last) {
+  if (const auto remembered = catalog.made_up_uuid("machine", identity.name)) return *remembered;
+  if (const RestorePoint* point = last.get()) return point->machine_uuid;
+  if (!identity.disks.empty() && identity.disks.front().remembered)
+    return derived_machine_uuid(identity.name, identity.disks.front().uuid);
+  return Uuid::random();
+}
+
+}  // namespace
+
+std::string disk_memory_name(const std::string& machine_name, const std::string& disk_key) {
+  return machine_name + "/" + disk_key;
+}
+
+Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
+                  target::TargetSession& session) {
+  Identity identity;
+  identity.name = name.empty() ? source.default_name() : name;
+  if (!valid_machine_name(identity.name))
+    throw Error(ErrorCode::usage, "this cannot be a machine's name", identity.name,
+                "give another one with --name (no '/', '@', ':' or '\\', at most 255 bytes)");
+  LastPoint last(identity.name, catalog.client().uuid, session);
+  for (const SourceDisk& disk : source.disks())
+    identity.disks.push_back(identify_disk(disk, identity.name, catalog, last));
+  identity.machine = source.machine_uuid();
+  if (identity.machine.is_none()) {
+    identity.machine_made_up = true;
+    identity.machine = made_up_machine(identity, catalog, last);
+  }
+  return identity;
+}
+
+}  // namespace vmferry::backup

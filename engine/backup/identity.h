@@ -1,0 +1,34 @@
+// Identity: which machine and which disks these are, so that the next backup of the same ones is known to be one.
+// A UUID that the machine or disk carries itself comes first, then what its partition table says, then what was made
+// up for this name before (catalog, or the last point at the target), then a random one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/backup/source.h"
+#include "engine/catalog/catalog.h"
+#include "engine/target/target_session.h"
+
+namespace vmferry::backup {
+
+struct DiskIdentity {
+  Uuid uuid;
+  bool made_up = false;     // the disk itself carries none
+  bool remembered = false;  // carried, derived or remembered: the next backup will find the same
+};
+
+struct Identity {
+  std::string name;
+  Uuid machine;
+  bool machine_made_up = false;
+  std::vector<DiskIdentity> disks;  // beside source.disks()
+};
+
+// name: empty for the source's own. Throws Error{usage} for a name that cannot be one.
+Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
+                  target::TargetSession& session);
+// Under which a made-up disk UUID is remembered.
+std::string disk_memory_name(const std::string& machine_name, const std::string& disk_key);
+
+}  // namespace vmferry::backup

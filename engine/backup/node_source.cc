@@ -1,0 +1,85 @@
+#include "engine/backup/node_source.h"
+
+#include <vector>
+
+#include "protocol/error.h"
+
+namespace vmferry::backup {
+
+void NodeSpool::add(const ChunkId& id, ByteView node) {
+  if (places_.size() == nodes_max || places_.contains(id)) return;
+  places_.emplace(id, Place{file_.size(), static_cast<std::uint32_t>(node.size())});
+  file_.append(node.data(), node.size());
+}
+
+std::optional<Bytes> NodeSpool::find(const ChunkId& id) const {
+  const auto found = places_.find(id);
+  if (found == places_.end()) return std::nullopt;
+  Bytes node(found->second.length);
+  file_.read(found->second.offset, node.data(), node.size());
+  return node;
+}
+
+void NodeSpool::visit(const std::function<void(const ChunkId&, ByteView)>& use) const {
+  Bytes node;
+  for (const auto& [id, place] : places_) {
+    node.resize(place.length);
+    file_.read(place.offset, node.data(), node.size());
+    use(id, node);
+  }
+}
+
+NodeSource::NodeSource(catalog::Catalog& catalog, const Uuid& domain, const DomainKey& key, ChunkSource& target,
+                       const std::filesystem::path& spool_directory)
+    : catalog_(catalog), domain_(domain), key_(key), target_(target), fetched_(spool_directory) {}
+
+// A catalog that gives wrong bytes or an error only costs time.
+std::optional<Bytes> NodeSource::from_catalog(const ChunkId& id) {
+  if (!catalog_problem_.empty()) return std::nullopt;
+  try {
+    std::optional<Bytes> node = catalog_.node(domain_, id);
+    if (node && chunk_id_of(key_, *node) != id) node.reset();
+    return node;
+  } catch (const Error& error) {
+    catalog_problem_ = error.what();
+    return std::nullopt;
+  }
+}
+
+bool NodeSource::in_catalog(const ChunkId& id) { return from_catalog(id).has_value(); }
+
+std::optional<Bytes> NodeSource::local(const ChunkId& id) {
+  if (auto node = from_catalog(id)) return node;
+  return fetched_.find(id);
+}
+
+Bytes NodeSource::node(const ChunkId& id, std::span<const ChunkId> siblings) {
+  if (auto node = local(id)) return std::move(*node);
+  std::vector<ChunkId> wanted;
+  for (const ChunkId& sibling : siblings)
+    if (sibling == id || !local(sibling)) wanted.push_back(sibling);
+  if (wanted.empty()) wanted.push_back(id);
+  Bytes content;
+  target_.get(wanted, [&](const ChunkId& got, ByteView node) {
+    fetched_.add(got, node);
+    if (got == id) content.assign(node.begin(), node.end());
+  });
+  return content;
+}
+
+void NodeSource::get(std::span<const ChunkId> ids, const Use& use) {
+  std::vector<ChunkId> missing;
+  for (const ChunkId& id : ids) {
+    if (const auto node = local(id))
+      use(id, *node);
+    else
+      missing.push_back(id);
+  }
+  if (missing.empty()) return;
+  target_.get(missing, [&](const ChunkId& id, ByteView node) {
+    fetched_.add(id, node);
+    use(id, node);
+  });
+}
+
+}  // namespace vmferry::backup

@@ -1,0 +1,54 @@
+#include "engine/catalog/schema.h"
+
+#include <array>
+#include <string>
+
+#include "protocol/error.h"
+
+namespace vmferry::catalog {
+namespace {
+
+constexpr std::int64_t application_id = 0x56464331;  // "VFC1"
+
+// Step i brings version i to i + 1. A step that was released never changes.
+constexpr std::array<const char*, schema_version> steps = {
+    // 1: the last points, the nodes of their trees, made-up UUIDs
+    R"(
+    PRAGMA application_id = 1447445297;
+    CREATE TABLE last_points (
+      store BLOB NOT NULL, machine BLOB NOT NULL, domain BLOB NOT NULL, point BLOB NOT NULL, body BLOB NOT NULL,
+      PRIMARY KEY (store, machine));
+    CREATE TABLE domains (number INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE);
+    CREATE TABLE nodes (
+      number INTEGER PRIMARY KEY, domain INTEGER NOT NULL REFERENCES domains(number), id BLOB NOT NULL,
+      body BLOB NOT NULL);
+    CREATE UNIQUE INDEX nodes_by_id ON nodes (id, domain);
+    CREATE TABLE made_up (kind TEXT NOT NULL, name TEXT NOT NULL, uuid BLOB NOT NULL, PRIMARY KEY (kind, name))
+      WITHOUT ROWID;
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO counters VALUES ('node_bytes', 0), ('node_bytes_reached', 0);
+    )"};
+static_assert(application_id == 1447445297);
+
+}  // namespace
+
+void bring_schema_up_to_date(Database& database) {
+  const auto version = [&] { return database.number("PRAGMA user_version"); };
+  if (version() == schema_version && database.number("PRAGMA application_id") == application_id) return;
+  Transaction transaction(database);  // another process may have been faster: look again under the lock
+  const std::int64_t from = version();
+  if (from > schema_version)
+    throw Error(ErrorCode::version, "the catalog was written by a newer vmferry", database.path(),
+                "install that version, or name another file with --catalog (backups work without the old one)");
+  const bool empty = database.number("SELECT count(*) FROM sqlite_schema") == 0;
+  if (from < 0 || (from == 0 && !empty) || (from > 0 && database.number("PRAGMA application_id") != application_id))
+    throw Error(ErrorCode::damaged, "this is no catalog of vmferry", database.path(),
+                "name another file with --catalog, or move it away");
+  for (auto step = static_cast<std::size_t>(from); step < steps.size(); ++step) {
+    database.run(steps[step]);
+    database.run(("PRAGMA user_version=" + std::to_string(step + 1)).c_str());
+  }
+  transaction.commit();
+}
+
+}  // namespace vmferry::catalog
