@@ -95,7 +95,7 @@ TEST_F(Session, ACommitNamesWhatIsMissingAndSucceedsOnceItCame) {
   EXPECT_EQ(missed, std::set<ChunkId>(held_back.begin(), held_back.end()));
 }
 
-TEST_F(Session, WhatArrivedBeforeALineBrokeIsNotSentAgain) {
+TEST_F(Session, WhatArrivedBeforeABackupWasClosedIsNotSentAgain) {
   Content content;
   {
     auto session = connect();

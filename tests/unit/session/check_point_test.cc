@@ -1,0 +1,132 @@
+// Damage in the packs, found by verify and named; and sessions over a real socket.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "tests/unit/session/session_fixture.h"
+
+namespace vmferry::test {
+namespace {
+
+class CheckPoint : public SessionTest {
+ protected:
+  // Flips a byte in the middle of the stored frame that holds this chunk.
+  void damage(const ChunkId& id) {
+    std::vector<ChunkId> missing;
+    const auto located = store_->locate(std::span(&id, 1), missing);
+    ASSERT_EQ(located.size(), 1u);
+    std::filesystem::path pack;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ / "store"))
+      if (entry.path().stem() == located[0].frame.pack.to_string()) pack = entry.path();
+    ASSERT_FALSE(pack.empty());
+    std::filesystem::permissions(pack, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+    std::fstream file(pack, std::ios::in | std::ios::out | std::ios::binary);
+    const auto at = static_cast<std::streamoff>(located[0].frame.offset + located[0].frame.length / 2);
+    file.seekg(at);
+    const char byte = static_cast<char>(file.get());
+    file.seekp(at);
+    file.put(static_cast<char>(byte ^ 0x20));
+    ASSERT_TRUE(file.good());
+  }
+};
+
+TEST_F(CheckPoint, DamagedDataIsNamedByItsDiskRangeAndTheRestIsRight) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const Content content = make_content(session->facts(), {}, 200);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  const Bytes first = text_bytes(0, 4096 + Random(0).below(30) * 512);
+  damage(chunk_id_of(session->facts().domain_key, first));
+  const auto result = session->verify(content.point.uuid, {});
+  ASSERT_FALSE(result.damage.empty());
+  EXPECT_LE(result.damage.size(), 16u) << "one frame's chunks at most";
+  bool named = false;
+  for (const std::string& sentence : result.damage)
+    named = named || sentence.find("disk disk0, bytes 0 to " + std::to_string(first.size())) != std::string::npos;
+  EXPECT_TRUE(named) << result.damage.front();
+  EXPECT_GT(result.chunks, 180u);
+}
+
+TEST_F(CheckPoint, ADamagedTreeNodeIsNamedWithWhatCannotBeTold) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const Content content = make_content(session->facts(), {}, 3000);
+  const TreeRoot root = content.point.disks[0].image_map;
+  ASSERT_GE(root.levels, 2);
+  // The root travels in a frame of its own, so that only it is damaged.
+  session->send_frame(frames_of(content, {root.node})[0]);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  damage(root.node);
+  const auto fresh = store_->chunk_source();  // nothing of it is cached
+  EXPECT_EQ(error_of([&] { get_chunk(*fresh, root.node); }).code(), ErrorCode::damaged);
+  const auto result = session->verify(content.point.uuid, {});
+  ASSERT_FALSE(result.damage.empty());
+  EXPECT_NE(result.damage[0].find("a node of the image map of disk0"), std::string::npos) << result.damage[0];
+}
+
+TEST_F(CheckPoint, ASliceThatReachesPastItsChunkIsDamageThoughTheCommitCouldNotTell) {
+  const auto session = connect();
+  session->open_backup(opening());
+  Content content = make_content(session->facts(), {}, 1);
+  const Bytes bytes = text_bytes(77, 5000);
+  const ChunkId id = chunk_id_of(session->facts().domain_key, bytes);
+  content.chunks = {{id, bytes}};
+  ImageMapWriter map(session->facts().domain_key,
+                     [&](const ChunkId& node, ByteView raw) { content.chunks[node] = Bytes(raw.begin(), raw.end()); });
+  map.add({{0, 4096}, MapKind::data, id, 1024});
+  PointDisk& disk = content.point.disks[0];
+  disk.image_map = map.finish(4096);
+  disk.size_bytes = 4096;
+  disk.bytes = {4096, 0, 0, 0};
+  ASSERT_TRUE(back_up(*session, content).committed);
+  const auto result = session->verify(content.point.uuid, {});
+  ASSERT_EQ(result.damage.size(), 1u);
+  EXPECT_NE(result.damage[0].find("another length"), std::string::npos) << result.damage[0];
+}
+
+class OverAUnixSocket : public SessionTest {};
+
+TEST_F(OverAUnixSocket, ABackupAndItsRestoreAreTheSame) {
+  const auto listener = listen_unix(directory_ / "socket");
+  auto serving = std::async(std::launch::async, [&] {
+    const auto end = listener->accept();
+    target_server::serve_session(*end, *store_);
+  });
+  {
+    const auto session =
+        target::TargetSession::open(connect_unix(directory_ / "socket"), {uuid_of("host"), "host"});
+    session->open_backup(opening());
+    const Content content = make_content(session->facts(), {}, 800);
+    ASSERT_TRUE(back_up(*session, content).committed);
+    std::size_t came = 0;
+    session->chunks().get(content.ids(), [&](const ChunkId& id, ByteView bytes) {
+      ++came;
+      EXPECT_TRUE(std::ranges::equal(bytes, content.chunks.at(id)));
+    });
+    EXPECT_EQ(came, content.chunks.size());
+  }
+  EXPECT_NO_THROW(serving.get());
+}
+
+TEST_F(OverAUnixSocket, WhyTheTargetEndedTheSessionReachesTheClient) {
+  const auto listener = listen_unix(directory_ / "socket");
+  auto serving = std::async(std::launch::async, [&] {
+    const auto end = listener->accept();
+    try {
+      target_server::serve_session(*end, *store_);
+    } catch (const Error&) {
+    }
+  });
+  const auto session = target::TargetSession::open(connect_unix(directory_ / "socket"), {uuid_of("host"), "host"});
+  session->open_backup(opening());
+  const Bytes no_frame = random_bytes(1, 1 << 20);
+  const Error error = error_of([&] {
+    for (int i = 0; i < 1000; ++i) session->send_frame(no_frame);
+  });
+  EXPECT_EQ(error.code(), ErrorCode::malformed) << error.what();
+  serving.get();
+}
+
+}  // namespace
+}  // namespace vmferry::test

@@ -1,0 +1,270 @@
+// Peers that break the protocol, vanish, or lie: each side ends the session with a sentence and keeps its state.
+#include "protocol/control.h"
+#include "protocol/frame.h"
+#include "protocol/messages.pb.h"
+#include "protocol/wire.h"
+#include "tests/unit/session/session_fixture.h"
+
+namespace vmferry::test {
+namespace {
+
+using wire::PacketType;
+
+class HostilePeer : public SessionTest {
+ protected:
+  // A client that says what it likes after a proper hello.
+  struct RawClient {
+    std::unique_ptr<Transport> transport;
+    wire::PacketWriter writer{*transport};
+    wire::PacketReader reader{*transport};
+  };
+
+  std::unique_ptr<RawClient> raw_client(std::uint32_t major = wire::version_major, std::uint32_t minor = 0) {
+    std::unique_ptr<RawClient> client(new RawClient{serve_end()});
+    messages::Control control;
+    control.mutable_hello()->set_magic(wire::hello_magic);
+    control.mutable_hello()->set_major(major);
+    control.mutable_hello()->set_minor(minor);
+    control.mutable_hello()->set_client_uuid(wire::to_field(uuid_of("host").view()));
+    wire::send_control(client->writer, control);
+    return client;
+  }
+  messages::Control answer(RawClient& client) {
+    const auto packet = client.reader.next();
+    EXPECT_TRUE(packet);
+    return packet ? wire::parse_control(packet->payload) : messages::Control();
+  }
+  void open_raw_backup(RawClient& client) {
+    messages::Control control;
+    control.set_request(1);
+    control.mutable_open_backup()->set_machine_uuid(wire::to_field(uuid_of("web1").view()));
+    control.mutable_open_backup()->set_machine_name("web1");
+    wire::send_control(client.writer, control);
+    EXPECT_TRUE(answer(client).has_backup_opened());
+  }
+};
+
+TEST_F(HostilePeer, AClientOfANewerMajorVersionIsToldWhatToUpdate) {
+  const auto client = raw_client(2);
+  const messages::Control control = answer(*client);
+  ASSERT_TRUE(control.has_failure());
+  EXPECT_EQ(control.failure().code(), "version");
+  EXPECT_NE(control.failure().message().find("update"), std::string::npos);
+  client->transport->abort();
+  EXPECT_EQ(served().substr(0, 7), "version");
+}
+
+TEST_F(HostilePeer, AClientOfANewerMinorVersionIsUnderstoodAtOurs) {
+  const auto client = raw_client(wire::version_major, 7);
+  const messages::Control control = answer(*client);
+  ASSERT_TRUE(control.has_welcome());
+  EXPECT_EQ(control.welcome().minor(), wire::version_minor);
+  client->transport->abort();
+}
+
+TEST_F(HostilePeer, WhatIsNoVmferryClientIsRefused) {
+  const auto end = serve_end();
+  const std::array<ByteView, 1> parts = {as_bytes("GET / HTTP/1.1\r\nHost: target\r\n\r\n")};
+  end->send(parts);
+  end->finish_sending();
+  EXPECT_EQ(served().substr(0, 9), "malformed");
+}
+
+TEST_F(HostilePeer, AFrameWhoseContentIsNotWhatItsIdSaysIsNeverStored) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const ChunkId id = chunk_id_of(session->facts().domain_key, as_bytes("what it should be"));
+  FrameBuilder builder(1);
+  builder.add(id, as_bytes("something else"));
+  session->send_frame(builder.finish());
+  EXPECT_EQ(error_of([&] { session->close_backup(); }).code(), ErrorCode::malformed);
+  EXPECT_EQ(error_of([&] { session->points(); }).code(), ErrorCode::malformed) << "and the session is over";
+  EXPECT_FALSE(store_->contains(std::span(&id, 1))[0]);
+}
+
+TEST_F(HostilePeer, FramesAndOffersWithoutAnOpenBackupEndTheSession) {
+  for (const PacketType type : {PacketType::frame, PacketType::offer, PacketType::want, PacketType::fetch_end}) {
+    const auto client = raw_client();
+    EXPECT_TRUE(answer(*client).has_welcome());
+    client->writer.send(type, {Bytes(8 + 32)});
+    const messages::Control control = answer(*client);
+    ASSERT_TRUE(control.has_failure());
+    EXPECT_EQ(control.failure().code(), "malformed");
+    EXPECT_EQ(control.request(), 0u);
+    client->transport->abort();
+  }
+}
+
+TEST_F(HostilePeer, APointOfAnotherClientOrMachineIsNotCommitted) {
+  for (int which = 0; which < 4; ++which) {
+    const auto session = connect();
+    session->open_backup(opening());
+    Content content = make_content(session->facts(), {}, 3);
+    if (which == 0) content.point.client_uuid = uuid_of("somebody else");
+    if (which == 1) content.point.machine_uuid = uuid_of("another machine");
+    if (which == 2) content.point.machine_name = "another name";
+    if (which == 3) content.point.domain_uuid = uuid_of("another domain");
+    send_wanted(*session, content);
+    EXPECT_EQ(error_of([&] { session->commit(content.point); }).code(), ErrorCode::malformed) << which;
+    EXPECT_TRUE(store_->points().empty());
+  }
+}
+
+TEST_F(HostilePeer, APointWhoseMapDoesNotCoverTheDiskIsNotCommitted) {
+  for (const std::int64_t off_by : {-512, 512, 1 << 20}) {
+    const auto session = connect();
+    session->open_backup(opening());
+    Content content = make_content(session->facts(), {}, 200);
+    PointDisk& disk = content.point.disks[0];
+    disk.size_bytes = static_cast<std::uint64_t>(static_cast<std::int64_t>(disk.size_bytes) + off_by);
+    disk.bytes.free = static_cast<std::uint64_t>(static_cast<std::int64_t>(disk.bytes.free) + off_by);
+    send_wanted(*session, content);
+    EXPECT_EQ(error_of([&] { session->commit(content.point); }).code(), ErrorCode::malformed) << off_by;
+  }
+  EXPECT_TRUE(store_->points().empty());
+}
+
+// The map of the base point, under a disk that has another size: nothing of it is new, so only the sizes can tell.
+TEST_F(HostilePeer, AnUnchangedMapUnderADiskOfAnotherSizeIsNotCommitted) {
+  const auto session = connect();
+  session->open_backup(opening());
+  Content content = make_content(session->facts(), {}, 200);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  session->open_backup(opening());
+  content.point.uuid = Uuid::random();
+  content.point.disks[0].size_bytes += 512;
+  content.point.disks[0].bytes.free += 512;
+  EXPECT_EQ(error_of([&] { session->commit(content.point); }).code(), ErrorCode::malformed);
+  EXPECT_EQ(store_->points().size(), 1u);
+}
+
+TEST_F(HostilePeer, ATreeWhoseRootLiesAboutItsEntriesIsNotCommitted) {
+  const auto session = connect();
+  session->open_backup(opening());
+  Content content = make_content(session->facts(), {}, 200);
+  ++content.point.disks[0].image_map.entries;
+  send_wanted(*session, content);
+  EXPECT_EQ(error_of([&] { session->commit(content.point); }).code(), ErrorCode::malformed);
+}
+
+TEST_F(HostilePeer, AClientThatVanishesInTheMiddleReleasesItsMachineAndLeavesWhatArrived) {
+  auto session = connect();
+  session->open_backup(opening());
+  const Content content = make_content(session->facts(), {}, 100);
+  auto other = connect();
+  EXPECT_EQ(error_of([&] { other->open_backup(opening()); }).code(), ErrorCode::busy);
+  for (const Bytes& frame : frames_of(content, content.ids())) session->send_frame(frame);
+  std::promise<void> read_so_far;  // answers come in order: the frames have left the pipe
+  session->offer({content.ids()[0]}, [&](target::WantBitmap) { read_so_far.set_value(); });
+  read_so_far.get_future().wait();
+  session->offer({content.ids()[0]}, [](target::WantBitmap) {});  // most likely unanswered: the end is an abort
+  session.reset();
+  served(0);
+  other->open_backup(opening());
+  EXPECT_EQ(send_wanted(*other, content), 0u);
+  EXPECT_TRUE(other->commit(content.point).committed);
+}
+
+// --- and targets that misbehave
+
+// A target that shakes hands and then does as `then` says.
+std::unique_ptr<target::TargetSession> connect_to(std::future<void>& target, std::function<void(Transport&)> then) {
+  auto [client_end, server_end] = memory_transport();
+  target = std::async(std::launch::async, [kept = std::move(server_end), then = std::move(then)]() mutable {
+    const std::unique_ptr<Transport> end = std::move(kept);  // gone when this returns, not when the future is
+    wire::PacketReader reader(*end);
+    wire::PacketWriter writer(*end);
+    reader.next();
+    messages::Control control;
+    messages::Welcome& welcome = *control.mutable_welcome();
+    welcome.set_major(wire::version_major);
+    welcome.set_store_uuid(wire::to_field(uuid_of("store").view()));
+    welcome.set_domain_uuid(wire::to_field(uuid_of("domain").view()));
+    welcome.set_domain_key(std::string(32, 'k'));
+    welcome.set_chunk_size_min(16384);
+    welcome.set_chunk_size_average(65536);
+    welcome.set_chunk_size_max(262144);
+    wire::send_control(writer, control);
+    then(*end);
+  });
+  return target::TargetSession::open(std::move(client_end), {uuid_of("host"), "host"});
+}
+
+TEST(HostileTarget, ThatVanishesEndsEveryWaitingCallAndNamesItself) {
+  std::future<void> target;
+  auto session = connect_to(target, [](Transport& end) {
+    wire::PacketReader reader(end);
+    for (int i = 0; i < 3; ++i) reader.next();  // then it is gone
+  });
+  std::promise<target::WantBitmap> answered;
+  session->offer({ChunkId()}, [&](target::WantBitmap bitmap) { answered.set_value(std::move(bitmap)); });
+  std::promise<std::exception_ptr> done;
+  session->fetch({ChunkId()}, [](const ChunkId&, ByteView) {}, [&](std::exception_ptr why) { done.set_value(why); });
+  const Error error = error_of([&] { session->points(); });
+  EXPECT_EQ(error.code(), ErrorCode::unreachable);
+  EXPECT_NE(std::string(error.what()).find(uuid_of("store").to_string()), std::string::npos) << error.what();
+  EXPECT_TRUE(answered.get_future().get().empty());
+  EXPECT_NE(done.get_future().get(), nullptr);
+  EXPECT_EQ(error_of([&] { session->send_frame(Bytes(10)); }).code(), ErrorCode::unreachable);
+  EXPECT_EQ(error_of([&] { get_chunk(session->chunks(), ChunkId()); }).code(), ErrorCode::unreachable);
+  target.get();
+}
+
+TEST(HostileTarget, ThatSendsAnotherChunksContentIsNotBelieved) {
+  for (const bool ahead : {false, true}) {
+    std::future<void> target;
+    auto session = connect_to(target, [](Transport& end) {
+      wire::PacketReader reader(end);
+      wire::PacketWriter writer(end);
+      const auto packet = reader.next();
+      const wire::NumberedIds fetch = wire::parse_numbered_ids(packet->payload);
+      FrameBuilder builder(1);
+      builder.add(fetch.ids[0], as_bytes("not what the id says"));
+      writer.send(PacketType::fetched, {wire::encode_number(fetch.number), builder.finish()});
+      writer.send(PacketType::fetch_end, {wire::encode_fetch_end({fetch.number, {}})});
+      reader.next();
+    });
+    const auto unused = [](const ChunkId&, ByteView) { ADD_FAILURE() << "it was used"; };
+    if (ahead) {
+      std::promise<std::exception_ptr> done;
+      session->fetch({ChunkId()}, unused, [&](std::exception_ptr why) { done.set_value(why); });
+      EXPECT_NE(done.get_future().get(), nullptr);
+    } else {
+      const std::vector<ChunkId> ids = {ChunkId()};
+      EXPECT_EQ(error_of([&] { session->chunks().get(ids, unused); }).code(), ErrorCode::damaged);
+    }
+    session.reset();
+    target.get();
+  }
+}
+
+TEST(HostileTarget, ThatLeavesAChunkOutIsNoticed) {
+  std::future<void> target;
+  auto session = connect_to(target, [](Transport& end) {
+    wire::PacketReader reader(end);
+    const wire::NumberedIds fetch = wire::parse_numbered_ids(reader.next()->payload);
+    wire::PacketWriter(end).send(PacketType::fetch_end, {wire::encode_fetch_end({fetch.number, {}})});
+    reader.next();
+  });
+  EXPECT_EQ(error_of([&] { get_chunk(session->chunks(), ChunkId()); }).code(), ErrorCode::damaged);
+  session.reset();
+  target.get();
+}
+
+TEST(HostileTarget, ThatAnswersWhatWasNotAskedLosesTheSession) {
+  std::future<void> target;
+  auto session = connect_to(target, [](Transport& end) {
+    wire::PacketReader reader(end);
+    wire::PacketWriter(end).send(PacketType::want, {wire::encode_want(99, {true})});
+    try {
+      while (reader.next()) {
+      }
+    } catch (const Error&) {  // the client hung up
+    }
+  });
+  EXPECT_EQ(error_of([&] { session->points(); }).code(), ErrorCode::malformed);
+  target.get();
+}
+
+}  // namespace
+}  // namespace vmferry::test
