@@ -9,7 +9,7 @@ namespace vmferry::disk {
 namespace {
 
 constexpr std::size_t boot_sector_bytes = 512;
-constexpr std::size_t entries_offset = 446;
+constexpr std::size_t signature_offset = 440;
 // Windows and Linux both stop far below.
 constexpr std::size_t logical_partitions_max = 256;
 
@@ -35,9 +35,9 @@ BootSector boot_sector_at(const Disk& disk, std::uint64_t offset) {
   if (!range_fits(offset, raw.size(), disk.size_bytes())) return sector;
   disk.read(offset, raw);
   sector.signed_55aa = raw[510] == std::byte{0x55} && raw[511] == std::byte{0xaa};
-  ByteReader reader(ByteView(raw).subspan(440));
+  ByteReader reader(ByteView(raw).subspan(signature_offset));
   sector.disk_signature = reader.u32();
-  reader.u16();
+  reader.u16();  // then the four entries, at 446
   for (Entry& entry : sector.entries) {
     entry.boot = reader.u8();
     reader.bytes(3);

@@ -89,7 +89,7 @@ TEST_F(BadInput, ADamagedCompressedGrainIsNeverReadAsSomethingElse) {
   const Bytes stream = stream_optimized(layer_of(model, 65536), descriptor("streamOptimized", "RW 4096 SPARSE \"d.vmdk\"\n"));
   std::mt19937 random(1);
   int errors = 0;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 100; ++i) {
     Bytes bytes = stream;
     bytes[65536 + random() % (stream.size() - 65536 - 4096)] ^= static_cast<std::byte>(1 << random() % 8);
     write_file(folder / "d.vmdk", bytes);
@@ -103,7 +103,7 @@ TEST_F(BadInput, ADamagedCompressedGrainIsNeverReadAsSomethingElse) {
       ++errors;
     }
   }
-  EXPECT_GT(errors, 100);
+  EXPECT_GT(errors, 30);
 }
 
 TEST_F(BadInput, FlatFilesThatAreTooShortAreRefusedAtOnce) {

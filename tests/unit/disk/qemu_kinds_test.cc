@@ -1,6 +1,7 @@
 // Disks that qemu-img made, of every kind that it makes right, read back byte for byte.
 #include <gtest/gtest.h>
 
+#include "engine/disk/libvmdk_reader.h"
 #include "tests/unit/disk/disk_model.h"
 
 namespace vmferry::disk::test {
@@ -20,6 +21,11 @@ TEST_P(QemuKind, ReadsTheBytesThatWereConverted) {
     ASSERT_EQ(ran.exit_code, 0) << ran.output;
     const auto disk = open_disk(out);
     expect_disk(*disk, model);
+    const LibvmdkReader judge(out);
+    Bytes judged(model.size());
+    ASSERT_EQ(judge.size_bytes(), model.size());
+    judge.read(0, judged);
+    EXPECT_EQ(judged, model) << "libvmdk differs";
     EXPECT_EQ(disk->description().format, GetParam());
     EXPECT_EQ(disk->description().adapter_type, "ide");
     EXPECT_GT(disk->description().geometry.cylinders, 0U);
