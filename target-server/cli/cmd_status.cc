@@ -1,0 +1,64 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "target-server/cli/commands.h"
+#include "target-server/cli/json_members.h"
+#include "target-server/store/store.h"
+
+namespace vmferry::target_server {
+namespace {
+
+std::string size_text(std::uint64_t bytes) {
+  static constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return text;
+}
+
+Outcome status_of(const std::string& directory) {
+  const auto opened = store::Store::open(directory, {.writable = false, .socket = {}});
+  const store::StoreStatus status = opened->status();
+  const std::vector<store::DamagedPoint> damaged = opened->damaged_points();
+
+  nlohmann::ordered_json notes = nlohmann::ordered_json::array(), bad = nlohmann::ordered_json::array();
+  std::string text = "store      " + status.uuid.to_string() + " in " + directory + "\n";
+  text += "machines   " + std::to_string(status.machines) + ", " + std::to_string(status.points) + " restore points\n";
+  text += "stored     " + size_text(status.stored_bytes) + " in " + std::to_string(status.packs) + " packs, " +
+          std::to_string(status.chunks) + " chunks\n";
+  text += "disk       " + size_text(status.available_bytes) + " free of " + size_text(status.file_system_bytes) + ", " +
+          size_text(status.reserve_bytes) + " kept in reserve\n";
+  text += status.writer_pid ? "in use by  process " + std::to_string(*status.writer_pid) + "\n" : "in use by  nobody\n";
+  for (const Warning& note : opened->notes()) {
+    text += "note       " + note.object + ": " + note.message + "\n";
+    notes.push_back({{"code", note.code}, {"object", note.object}, {"message", note.message}});
+  }
+  for (const store::DamagedPoint& point : damaged) {
+    text += "DAMAGED    " + point.file + ": " + point.reason + "\n";
+    bad.push_back({{"file", point.file}, {"uuid", point.uuid.to_string()}, {"number", point.number},
+                   {"reason", point.reason}});
+  }
+  nlohmann::ordered_json facts = {
+      {"store", directory}, {"uuid", status.uuid.to_string()}, {"machines", status.machines},
+      {"points", status.points}, {"packs", status.packs}, {"chunks", status.chunks},
+      {"stored_bytes", status.stored_bytes}, {"available_bytes", status.available_bytes},
+      {"reserve_bytes", status.reserve_bytes}, {"file_system_bytes", status.file_system_bytes}};
+  facts["writer_pid"] = status.writer_pid ? nlohmann::ordered_json(*status.writer_pid) : nlohmann::ordered_json();
+  facts["damaged_points"] = bad;
+  facts["notes"] = notes;
+  return {text, json_members(facts), damaged.empty() ? 0 : 4};
+}
+
+}  // namespace
+
+void add_status_command(CLI::App& app, Invocation& invocation) {
+  CLI::App* command = app.add_subcommand("status", "Say what a store holds, and who uses it");
+  const auto directory = std::make_shared<std::string>();
+  command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
+  command->footer("Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged.");
+  command->callback([&invocation, directory] { invocation.run = [directory] { return status_of(*directory); }; });
+}
+
+}  // namespace vmferry::target_server

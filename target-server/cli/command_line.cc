@@ -1,0 +1,78 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+
+#include "protocol/error.h"
+#include "target-server/cli/commands.h"
+#include "target-server/cli/json_members.h"
+
+namespace vmferry::target_server {
+namespace {
+
+constexpr int usage_exit_code = 64;
+
+void print(const Invocation& invocation, const Outcome& outcome) {
+  if (invocation.json)
+    std::cout << "{\"exit_code\":" << outcome.exit_code << (outcome.members.empty() ? "" : ",") << outcome.members << "}\n";
+  else
+    std::cout << outcome.text;
+  std::cout.flush();
+}
+
+int print_failure(bool json, ErrorCode code, const std::string& message) {
+  const int exit_code = exit_code_for(code);
+  if (json) {
+    const nlohmann::ordered_json error = {{"error", {{"code", error_code_name(code)}, {"message", message}}}};
+    std::cout << "{\"exit_code\":" << exit_code << "," << json_members(error) << "}" << std::endl;
+  } else {
+    std::cerr << "vmferry-target: " << message << std::endl;
+  }
+  return exit_code;
+}
+
+bool asks_for_json(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i)
+    if (std::string_view(argv[i]) == "--json") return true;
+  return false;
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CLI::App app("vmferry-target keeps the backups that vmferry sends: a deduplicated store in a directory.",
+               "vmferry-target");
+  app.set_version_flag("--version", std::string("vmferry-target 0.1.0"));
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer("Example:\n  vmferry-target init --store /backup/vmferry\n  vmferry-target serve --store /backup/vmferry");
+  Invocation invocation;
+  invocation.print_now = [&](const Outcome& outcome) { print(invocation, outcome); };
+  app.add_flag("--json", invocation.json, "print one JSON object, on failure too");
+  add_init_command(app, invocation);
+  add_serve_command(app, invocation);
+  add_status_command(app, invocation);
+  add_delete_command(app, invocation);
+  add_key_command(app, invocation);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    const bool json = asks_for_json(argc, argv);
+    if (json) return print_failure(true, ErrorCode::usage, error.what());
+    app.exit(error);
+    return usage_exit_code;
+  }
+  try {
+    const Outcome outcome = invocation.run();
+    if (!outcome.text.empty() || !outcome.members.empty()) print(invocation, outcome);
+    return outcome.exit_code;
+  } catch (const Error& error) {
+    return print_failure(invocation.json, error.code(), error.what());
+  } catch (const std::exception& error) {
+    return print_failure(invocation.json, ErrorCode::failed, error.what());
+  }
+}
+
+}  // namespace vmferry::target_server

@@ -1,0 +1,44 @@
+// SessionPool: runs sessions, one thread each, at most `sessions_max` at a time. Its destructor waits for all of them.
+// run() from one thread; abort_all() from any.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "protocol/transport.h"
+#include "target-server/store/store.h"
+
+namespace vmferry::target_server {
+
+class SessionPool {
+ public:
+  SessionPool(store::Store& store, std::size_t sessions_max) : store_(store), sessions_max_(sessions_max) {}
+  ~SessionPool();
+
+  void run(std::unique_ptr<Transport> transport);  // waits for a free place
+  bool wait_until_idle(std::chrono::milliseconds at_most);
+  void abort_all() noexcept;
+
+ private:
+  struct Session {
+    std::unique_ptr<Transport> transport;
+    std::thread thread;
+    bool done = false;
+  };
+  void serve(Session& session);
+  void reap();  // under mutex_
+
+  store::Store& store_;
+  const std::size_t sessions_max_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool aborting_ = false;
+  std::list<Session> sessions_;
+};
+
+}  // namespace vmferry::target_server
