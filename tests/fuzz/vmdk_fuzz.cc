@@ -19,7 +19,7 @@ namespace {
 using namespace vmferry;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t read_bytes_max = 4 * 1024 * 1024;
+constexpr std::uint64_t read_bytes_max = 512 * 1024;
 
 // In memory where the machine has such a folder.
 const fs::path& folder() {
@@ -45,7 +45,7 @@ std::uint64_t number_at(ByteView bytes, std::size_t offset, std::size_t length) 
 void read_everything(const disk::Disk& disk) {
   Bytes buffer;
   std::uint64_t at = 0;
-  for (int extents = 0; at < disk.size_bytes() && at < read_bytes_max && extents < 2000; ++extents) {
+  for (int extents = 0; at < disk.size_bytes() && at < read_bytes_max && extents < 200; ++extents) {
     const disk::DiskExtent extent = disk.extent_at(at);
     if (extent.range.offset != at || extent.range.length == 0 || extent.range.end() > disk.size_bytes()) ::abort();
     buffer.assign(static_cast<std::size_t>(std::min(extent.range.length, read_bytes_max)), std::byte{1});
