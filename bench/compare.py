@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares vmferry with restic, borg, casync and rsync -z on one case, in one run, and prints a markdown table and the bars.
+"""Compares vmferry with restic, borg, casync and rsync -z on one case, in one run: prints a table and the bars.
 
   build/release/bench/make-case --output /tmp/case
   bench/compare.py --case /tmp/case
@@ -30,12 +30,14 @@ def mib(count):
 
 
 def table(results):
-    head = ["", *[f"{title}, MiB" for _, title in STEPS], *[f"{title}, CPU s" for _, title in STEPS], "restore, CPU s", "peak memory, MiB"]
+    head = ["", *[f"{title}, MiB" for _, title in STEPS], *[f"{title}, CPU s" for _, title in STEPS],
+            "restore, CPU s", "peak memory, MiB"]
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for name, result in results.items():
         peak = max(result[step]["rss_max_bytes"] for step, _ in (*STEPS, ("restore", "")))
         rows.append([f"{name} {result['version']}", *[mib(result[step]["bytes"]) for step, _ in STEPS],
-                     *[f"{result[step]['cpu_s']:.1f}" for step, _ in STEPS], f"{result['restore']['cpu_s']:.1f}", mib(peak)])
+                     *[f"{result[step]['cpu_s']:.1f}" for step, _ in STEPS], f"{result['restore']['cpu_s']:.1f}",
+                     mib(peak)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
@@ -47,10 +49,13 @@ def bars(results, large):
     if mine and others:
         for step, title, most in (("first", "first full", 0.60), ("next_day", "next day", 0.35)):
             best = min(others.values(), key=lambda result: result[step]["bytes"])
-            found.append((f"{title}: bytes beside the best of the others", mine[step]["bytes"] / best[step]["bytes"], most, "x"))
+            share = mine[step]["bytes"] / best[step]["bytes"]
+            found.append((f"{title}: bytes beside the best of the others", share, most, "x"))
     if mine and "restic" in others:
-        for step, title, most in (("first", "first full", 1 / 3), ("next_day", "next day", 1 / 8), ("restore", "full restore", 1 / 2)):
-            found.append((f"{title}: CPU beside restic's", mine[step]["cpu_s"] / others["restic"][step]["cpu_s"], most, "x"))
+        for step, title, most in (("first", "first full", 1 / 3), ("next_day", "next day", 1 / 8),
+                                  ("restore", "full restore", 1 / 2)):
+            share = mine[step]["cpu_s"] / others["restic"][step]["cpu_s"]
+            found.append((f"{title}: CPU beside restic's", share, most, "x"))
     if mine:
         peak = max(mine[step]["rss_max_bytes"] for step, _ in (*STEPS, ("restore", "")))
         found.append(("peak memory, the cracker apart", peak / MIB, 300, "MiB"))
@@ -75,10 +80,12 @@ def parse():
     parser.add_argument("--case", required=True, help="what make-case wrote")
     parser.add_argument("--only", choices=("vmferry", "peers"), help="measure one half")
     parser.add_argument("--peers", default="restic,borg,casync,rsync", help="which (default: %(default)s)")
-    parser.add_argument("--peers-from", metavar="FILE", help="take the peers from an earlier run's --json of the same case")
+    parser.add_argument("--peers-from", metavar="FILE",
+                        help="take the peers from an earlier run's --json of the same case")
     parser.add_argument("--vmferry-bin-dir", default=os.path.join(ROOT, "build/release"))
     parser.add_argument("--tools-dir", help="where compare-disks is (default: bench below --vmferry-bin-dir)")
-    parser.add_argument("--separate-target", action="store_true", help="run vmferry-target serve and count its CPU and memory too")
+    parser.add_argument("--separate-target", action="store_true",
+                        help="run vmferry-target serve and count its CPU and memory too")
     parser.add_argument("--large", metavar="CASE", help="a larger case (make-case --size-gib 24), for memory")
     parser.add_argument("--work", help="where stores are made (default: beside the case); removed in the end")
     parser.add_argument("--json", metavar="FILE", help="write every number here too")
@@ -100,7 +107,8 @@ def main():
             if arguments.large:
                 large_work = os.path.join(work, "large")
                 os.makedirs(large_work)
-                large = ours.measure_large(arguments.large, large_work, arguments.vmferry_bin_dir, tools, arguments.separate_target)
+                large = ours.measure_large(arguments.large, large_work, arguments.vmferry_bin_dir, tools,
+                                           arguments.separate_target)
         if arguments.peers_from:
             with open(arguments.peers_from) as file:
                 earlier = json.load(file)
@@ -115,8 +123,8 @@ def main():
     found = bars(results, large)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"case": facts, "results": results, "large": large,
-                       "bars": [{"what": w, "measured": m, "at_most": a, "unit": u, "pass": m <= a} for w, m, a, u in found]}, file, indent=1)
+            bar_list = [{"what": w, "measured": m, "at_most": a, "unit": u, "pass": m <= a} for w, m, a, u in found]
+            json.dump({"case": facts, "results": results, "large": large, "bars": bar_list}, file, indent=1)
     print(table(results))
     if found:
         print_bars(found)

@@ -44,14 +44,15 @@ def cpu_of_running(pid):
 def run(words, directory=None, environment=None, expect=(0,), output_file=None):
     begin = time.monotonic()
     out_to = open(output_file, "wb") if output_file else subprocess.PIPE
-    process = subprocess.Popen(words, cwd=directory, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
-                               stdout=out_to, stderr=subprocess.PIPE)
+    process = subprocess.Popen(words, cwd=directory, env={**os.environ, **(environment or {})},
+                               stdin=subprocess.DEVNULL, stdout=out_to, stderr=subprocess.PIPE)
     texts = {}
 
     def drain(name, stream):
         texts[name] = stream.read().decode(errors="replace") if stream else ""
 
-    threads = [threading.Thread(target=drain, args=("out", process.stdout)), threading.Thread(target=drain, args=("err", process.stderr))]
+    threads = [threading.Thread(target=drain, args=(name, stream))
+               for name, stream in (("out", process.stdout), ("err", process.stderr))]
     for thread in threads:
         thread.start()
     main_peak = 0
@@ -66,8 +67,8 @@ def run(words, directory=None, environment=None, expect=(0,), output_file=None):
         thread.join()
     if output_file:
         out_to.close()
-    cost = Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, main_peak, process.returncode,
-                texts["out"], texts["err"])
+    cost = Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, main_peak,
+                process.returncode, texts["out"], texts["err"])
     if expect is not None and cost.exit_code not in expect:
         raise Failed(f"{' '.join(map(str, words))} ended with {cost.exit_code}: {(cost.err or cost.out)[-2000:]}")
     return cost

@@ -14,13 +14,14 @@ STEPS = (("first", "A", "day1"), ("next_day", "A", "day2"), ("sibling", "B", "si
 
 
 class Vmferry:
-    def __init__(self, work, vmferry, target, tools, separate_target):
-        self.work, self.vmferry, self.target, self.tools = os.path.join(work, "vmferry"), vmferry, target, tools
+    def __init__(self, work, binaries, tools, separate_target):
+        self.work, self.tools = os.path.join(work, "vmferry"), tools
+        self.vmferry, self.target = os.path.join(binaries, "vmferry"), os.path.join(binaries, "vmferry-target")
         self.store = os.path.join(self.work, "store")
         self.separate = separate_target
         self.server = None
         os.makedirs(self.work)
-        measure.run([target, "init", "--store", self.store])
+        measure.run([self.target, "init", "--store", self.store])
 
     def url(self):
         return f"unix://{self.work}/socket" if self.separate else f"file://{self.store}"
@@ -69,7 +70,8 @@ class Vmferry:
         judged = measure.run([os.path.join(self.tools, "compare-disks"), os.path.join(case, "day2-flat.vmdk"), out,
                               str(facts["volume_offset"]), str(facts["volume_bytes"])])
         os.unlink(out)
-        return {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "rss_max_bytes": cost.main_rss_max_bytes, "differs": json.loads(judged.out)}
+        return {"cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "rss_max_bytes": cost.main_rss_max_bytes,
+                "differs": json.loads(judged.out)}
 
     def small_file(self, facts):
         words = [self.vmferry, "cat", f"A:{facts['small_file']}", "--target", self.url(),
@@ -85,7 +87,8 @@ class Vmferry:
         """What its processes read of the store's files, by strace; a memory map would not be seen."""
         trace = os.path.join(self.work, "trace")
         try:
-            measure.run(["strace", "-f", "-y", "-qq", "-e", "trace=read,readv,pread64,preadv,preadv2", "-o", trace, *words])
+            measure.run(["strace", "-f", "-y", "-qq", "-e", "trace=read,readv,pread64,preadv,preadv2", "-o", trace,
+                         *words])
         except FileNotFoundError:
             return None
         total = 0
@@ -98,8 +101,9 @@ class Vmferry:
 
 
 def measure_all(case, work, facts, binaries, tools, separate_target, say):
-    ours = Vmferry(work, os.path.join(binaries, "vmferry"), os.path.join(binaries, "vmferry-target"), tools, separate_target)
-    result = {"version": measure.run([ours.vmferry, "--version"]).out.strip(), "target": "unix" if separate_target else "file"}
+    ours = Vmferry(work, binaries, tools, separate_target)
+    version = measure.run([ours.vmferry, "--version"]).out.split()[-1]
+    result = {"version": version, "target": "unix" if separate_target else "file"}
     with ours.serving():
         for step, machine, disk in STEPS:
             say(f"vmferry: {step} ...")
@@ -112,6 +116,6 @@ def measure_all(case, work, facts, binaries, tools, separate_target, say):
 
 def measure_large(case, work, binaries, tools, separate_target):
     """Only the first full of a larger case, for its memory."""
-    ours = Vmferry(work, os.path.join(binaries, "vmferry"), os.path.join(binaries, "vmferry-target"), tools, separate_target)
+    ours = Vmferry(work, binaries, tools, separate_target)
     with ours.serving():
         return ours.backup("A", os.path.join(case, "day1.vmdk"))

@@ -1,4 +1,4 @@
-"""restic, borg, casync and rsync -z on the raw bytes of the case's disks: the first full, the next day, the sibling, a restore."""
+"""restic, borg, casync and rsync -z on the raw bytes of the case's disks: three backups and a restore."""
 
 import os
 import re
@@ -72,7 +72,8 @@ class Restic(StorePeer):
         return measure.run(["restic", "backup", "--quiet", "--tag", step, path], environment=self.environment)
 
     def restore(self, step, out):
-        cost = measure.run(["restic", "restore", "--quiet", "latest", "--tag", step, "--target", out], environment=self.environment)
+        cost = measure.run(["restic", "restore", "--quiet", "latest", "--tag", step, "--target", out],
+                           environment=self.environment)
         found = [os.path.join(folder, name) for folder, _, names in os.walk(out) for name in names]
         return cost, found[0]
 
@@ -82,7 +83,8 @@ class Borg(StorePeer):
 
     def __init__(self, work):
         super().__init__(work)
-        self.environment = {"BORG_BASE_DIR": os.path.join(self.work, "base"), "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+        self.environment = {"BORG_BASE_DIR": os.path.join(self.work, "base"),
+                            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
 
     def version(self):
         return measure.run(["borg", "--version"]).out.split()[1]
@@ -130,7 +132,8 @@ class Rsync:
 
     def copy(self, path, destination):
         cost = measure.run(["rsync", "-z", "--inplace", "--no-whole-file", "--stats", path, destination])
-        moved = sum(int(number.replace(",", "")) for number in re.findall(r"Total bytes (?:sent|received): ([\d,]+)", cost.out))
+        counts = re.findall(r"Total bytes (?:sent|received): ([\d,]+)", cost.out)
+        moved = sum(int(count.replace(",", "")) for count in counts)
         return as_result(cost, moved)
 
     def measure(self, case, work):

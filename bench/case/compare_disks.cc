@@ -1,5 +1,5 @@
-// compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES: says what differs, by kind, and fails if anything differs that a
-// default backup does not leave out. libntfs-3g says what is free and where the pagefile lies.
+// compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES: says what differs, by kind, and fails if anything
+// differs that a default backup does not leave out. libntfs-3g says what is free and where the pagefile lies.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -36,7 +36,8 @@ LeftOut left_out(const std::filesystem::path& disk, ByteRange volume) {
 }
 
 bool holds(const std::vector<ByteRange>& ranges, std::uint64_t offset) {
-  const auto after = std::upper_bound(ranges.begin(), ranges.end(), offset, [](std::uint64_t at, const ByteRange& r) { return at < r.offset; });
+  const auto after = std::upper_bound(ranges.begin(), ranges.end(), offset,
+                                      [](std::uint64_t at, const ByteRange& r) { return at < r.offset; });
   return after != ranges.begin() && offset < std::prev(after)->end();
 }
 
@@ -67,8 +68,9 @@ int compare(const std::filesystem::path& original, const std::filesystem::path& 
       }
     }
   }
-  std::printf("{\"free_bytes\": %llu, \"excluded_bytes\": %llu, \"wrong_bytes\": %llu}\n", static_cast<unsigned long long>(in_free),
-              static_cast<unsigned long long>(in_excluded), static_cast<unsigned long long>(wrong));
+  std::printf("{\"free_bytes\": %llu, \"excluded_bytes\": %llu, \"wrong_bytes\": %llu}\n",
+              static_cast<unsigned long long>(in_free), static_cast<unsigned long long>(in_excluded),
+              static_cast<unsigned long long>(wrong));
   return wrong == 0 ? 0 : 1;
 }
 
@@ -76,7 +78,8 @@ int compare(const std::filesystem::path& original, const std::filesystem::path& 
 
 int main(int count, char** words) {
   try {
-    if (count != 5) throw std::runtime_error("usage: compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES");
+    if (count != 5)
+      throw std::runtime_error("usage: compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES");
     return compare(words[1], words[2], {std::stoull(words[3]), std::stoull(words[4])});
   } catch (const std::exception& error) {
     std::fprintf(stderr, "compare-disks: %s\n", error.what());

@@ -39,8 +39,8 @@ class Database {
 
 void insert_rows(Database& database, std::uint64_t count, std::uint64_t first, test::Random& random) {
   sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(database.get(), "INSERT INTO orders(customer, token, amount, state, note) VALUES(?,?,?,?,?)", -1, &raw,
-                         nullptr) != SQLITE_OK) {
+  if (sqlite3_prepare_v2(database.get(), "INSERT INTO orders(customer, token, amount, state, note) VALUES(?,?,?,?,?)",
+                         -1, &raw, nullptr) != SQLITE_OK) {
     database.fail();
   }
   const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(raw, sqlite3_finalize);
@@ -65,8 +65,9 @@ void create_database(const std::filesystem::path& file, std::uint64_t bytes, std
   std::filesystem::remove(file);
   Database database(file);
   test::Random random(seed);
-  database.run("PRAGMA page_size=4096; CREATE TABLE orders(id INTEGER PRIMARY KEY, customer TEXT, token BLOB, amount INTEGER, "
-               "state TEXT, note TEXT); BEGIN;");
+  database.run(
+      "PRAGMA page_size=4096; CREATE TABLE orders(id INTEGER PRIMARY KEY, customer TEXT, token BLOB, amount INTEGER, "
+      "state TEXT, note TEXT); BEGIN;");
   constexpr std::uint64_t row_bytes = 300;  // with its index entries, measured
   insert_rows(database, bytes / row_bytes, 0, random);
   database.run("CREATE INDEX by_customer ON orders(customer); CREATE INDEX by_token ON orders(token); COMMIT;");

@@ -46,7 +46,8 @@ std::vector<Candidate> candidates(std::uint64_t file_bytes_max) {
     for (const auto& entry : fs::directory_iterator(root, failed)) {
       if (!entry.is_directory() || entry.is_symlink()) continue;
       found.emplace_back(entry.path().filename().string(), [path = entry.path(), file_bytes_max](HostPackage& package) {
-        for (const auto& inner : fs::recursive_directory_iterator(path)) add_file(package, inner.path(), file_bytes_max);
+        for (const auto& inner : fs::recursive_directory_iterator(path))
+          add_file(package, inner.path(), file_bytes_max);
       });
     }
   }

@@ -19,8 +19,8 @@ struct HostPackage {
   std::uint64_t bytes = 0;
 };
 
-// Packages drawn by the seed until they have `bytes` in all (or there are no more); the same machine and seed give the same.
-// Without dpkg: the folders below /usr/lib and /usr/share, one "package" each.
+// Packages drawn by the seed until they have `bytes` in all (or there are no more); the same machine and seed give the
+// same. Without dpkg: the folders below /usr/lib and /usr/share, one "package" each.
 std::vector<HostPackage> choose_packages(std::uint64_t bytes, std::uint64_t file_bytes_max, std::uint64_t seed);
 
 }  // namespace vmferry::bench

@@ -42,7 +42,8 @@ void install_databases(NtfsImage& volume, const MachinePlan& plan) {
 
 void write_logs(NtfsImage& volume, const MachinePlan& plan) {
   for (std::size_t i = 0; i < log_count(); ++i) {
-    volume.write_file(log_path(i), log_lines(plan.seed + 100 + i, share_of(plan, plan.logs_share) / log_count(), i * 1000));
+    volume.write_file(log_path(i),
+                      log_lines(plan.seed + 100 + i, share_of(plan, plan.logs_share) / log_count(), i * 1000));
   }
 }
 
@@ -94,7 +95,8 @@ void install_machine(NtfsImage& volume, const MachinePlan& plan) {
   write_documents(volume, plan);
   write_pictures(volume, plan);
   const auto dirty = static_cast<double>(share_of(plan, plan.dirty_share));
-  volume.dirty_free_space(dirty / static_cast<double>(std::max<std::uint64_t>(volume.free_bytes(), 1)), plan.seed + 2000);
+  volume.dirty_free_space(dirty / static_cast<double>(std::max<std::uint64_t>(volume.free_bytes(), 1)),
+                          plan.seed + 2000);
 }
 
 std::uint64_t share_of(const MachinePlan& plan, double share) {
@@ -115,7 +117,9 @@ std::filesystem::path host_database(const MachinePlan& plan, std::size_t index) 
   return plan.databases / ("database-" + std::to_string(index));
 }
 
-std::string volume_database(std::size_t index) { return "/ProgramData/Shop/database-" + std::to_string(index) + ".sqlite"; }
+std::string volume_database(std::size_t index) {
+  return "/ProgramData/Shop/database-" + std::to_string(index) + ".sqlite";
+}
 
 std::uint64_t database_bytes(const MachinePlan& plan, std::size_t index) {
   constexpr double part[database_count] = {0.7, 0.25, 0.05};

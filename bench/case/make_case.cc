@@ -1,4 +1,5 @@
-// make-case --output DIR [--size-gib 6] [--seed 1] [--day1-only]: two days of one machine, and a sibling of it, each as a monolithicFlat VMDK.
+// make-case --output DIR [--size-gib 6] [--seed 1] [--day1-only]: two days of one machine, and a sibling of it, each as
+// a monolithicFlat VMDK.
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -50,7 +51,8 @@ Arguments parse(int count, char** words) {
 
 void say(const std::string& what) {
   static const auto begin = std::chrono::steady_clock::now();
-  std::printf("%6.1f s  %s\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(), what.c_str());
+  std::printf("%6.1f s  %s\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+              what.c_str());
   std::fflush(stdout);
 }
 
@@ -63,9 +65,10 @@ DiskImage partition(const fs::path& flat, std::uint64_t bytes) {
 
 // What the judges must know of it, beside the disk.
 void write_facts(const fs::path& directory, const DiskImage& disk, const std::string& small_file) {
-  std::ofstream(directory / "case.json") << "{\"disk_bytes\": " << disk.bytes << ", \"volume_offset\": " << disk.partitions[2].offset
-                                         << ", \"volume_bytes\": " << disk.partitions[2].length << ", \"small_file\": \""
-                                         << small_file << "\"}\n";
+  std::ofstream(directory / "case.json") << "{\"disk_bytes\": " << disk.bytes
+                                         << ", \"volume_offset\": " << disk.partitions[2].offset
+                                         << ", \"volume_bytes\": " << disk.partitions[2].length
+                                         << ", \"small_file\": \"" << small_file << "\"}\n";
 }
 
 // Descriptors say which disk it is: day 1 and day 2 are the same one.

@@ -15,8 +15,8 @@ using test::NtfsImage;
 using test::Random;
 
 // Writes the pages that differ, in place, as SQLite did to its file.
-void bring_database_up_to_date(NtfsImage& volume, const std::filesystem::path& before, const std::filesystem::path& after,
-                               const std::string& path) {
+void bring_database_up_to_date(NtfsImage& volume, const std::filesystem::path& before,
+                               const std::filesystem::path& after, const std::string& path) {
   constexpr std::size_t page = 4096;
   std::ifstream old_file(before, std::ios::binary);
   std::ifstream new_file(after, std::ios::binary);
@@ -83,13 +83,15 @@ void edit_documents(NtfsImage& volume, Random& random) {
 void write_new_files(NtfsImage& volume, const MachinePlan& plan, unsigned day, Random& random) {
   const std::string today = "day " + std::to_string(day);
   for (std::uint64_t left = share_of(plan, plan.mails_share) / 20; left > 0;) {
-    const std::string text = mail(random.next(), random.size_between(500, 8000), picture(random.next(), random.below(100'000)));
+    const std::string text =
+        mail(random.next(), random.size_between(500, 8000), picture(random.next(), random.below(100'000)));
     volume.write_file("/Users/ann/Mail/" + today + "/" + std::to_string(left) + ".eml", text);
     left -= std::min<std::uint64_t>(left, text.size());
   }
   for (std::uint64_t left = share_of(plan, plan.pictures_share) / 20; left > 0;) {
     const std::size_t bytes = std::min<std::uint64_t>(left, random.size_between(200'000, 8'000'000));
-    volume.write_file("/Users/ann/Pictures/" + today + "/" + std::to_string(left) + ".jpg", picture(random.next(), bytes));
+    volume.write_file("/Users/ann/Pictures/" + today + "/" + std::to_string(left) + ".jpg",
+                      picture(random.next(), bytes));
     left -= bytes;
   }
   for (unsigned i = 0; i < 30; ++i) {

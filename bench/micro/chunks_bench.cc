@@ -13,7 +13,8 @@ constexpr std::size_t content_bytes = 16 << 20;
 
 void cut_into_chunks(benchmark::State& state) {
   const Bytes content = test::random_bytes(1, content_bytes);
-  const Chunker chunker(ChunkingParameters{.size_min = 16 * 1024, .size_average = 64 * 1024, .size_max = 256 * 1024, .gear_seed = 1});
+  const Chunker chunker(
+      ChunkingParameters{.size_min = 16 * 1024, .size_average = 64 * 1024, .size_max = 256 * 1024, .gear_seed = 1});
   std::size_t chunks = 0;
   for (auto _ : state) {
     chunks = 0;

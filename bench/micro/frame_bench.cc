@@ -46,7 +46,8 @@ void decode_and_verify_frames(benchmark::State& state) {
   const Bytes frame = build(builder, some_chunks(key, static_cast<std::size_t>(state.range(0))));
   FrameDecoder decoder;
   for (auto _ : state) {
-    decoder.decode_verified(parse_frame(frame), key, [](const ChunkId&, ByteView content) { benchmark::DoNotOptimize(content.data()); });
+    decoder.decode_verified(parse_frame(frame), key,
+                            [](const ChunkId&, ByteView content) { benchmark::DoNotOptimize(content.data()); });
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * (1 << 20));
 }

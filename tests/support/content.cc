@@ -52,7 +52,8 @@ Bytes text_bytes(std::uint64_t seed, std::size_t count) {
       continue;
     }
     // The smallest of three draws: some words are frequent, as in a language.
-    const std::uint64_t draw = std::min({random.below(words.size()), random.below(words.size()), random.below(words.size())});
+    const std::uint64_t draw =
+        std::min({random.below(words.size()), random.below(words.size()), random.below(words.size())});
     for (const char letter : words[draw]) bytes.push_back(static_cast<std::byte>(letter));
     bytes.push_back(static_cast<std::byte>(random.below(12) == 0 ? '\n' : ' '));
   }

@@ -13,13 +13,15 @@ namespace {
 std::vector<ByteRange> place(std::uint64_t disk_bytes, PartitionTable table, const std::vector<Partition>& partitions) {
   if (table == PartitionTable::none) return {{0, disk_bytes}};
   // The last MiB is GPT's; an MBR disk does without it.
-  const std::uint64_t end = disk_bytes / partition_alignment * partition_alignment - (table == PartitionTable::gpt ? partition_alignment : 0);
+  const std::uint64_t end =
+      disk_bytes / partition_alignment * partition_alignment - (table == PartitionTable::gpt ? partition_alignment : 0);
   std::vector<ByteRange> ranges;
   std::uint64_t at = partition_alignment;
   for (const Partition& partition : partitions) {
     if (partition.logical) at += partition_alignment;  // its record
     const std::uint64_t left = end > at ? end - at : 0;
-    const std::uint64_t length = partition.bytes == 0 ? left : partition.bytes / partition_alignment * partition_alignment;
+    const std::uint64_t length =
+        partition.bytes == 0 ? left : partition.bytes / partition_alignment * partition_alignment;
     if (length == 0 || length > left) throw std::runtime_error("the partitions do not fit the disk");
     ranges.push_back({at, length});
     at += length;
@@ -56,15 +58,16 @@ std::string_view vmdk_kind_name(VmdkKind kind) {
 }
 
 void convert_to_vmdk(const std::filesystem::path& raw, const std::filesystem::path& vmdk, VmdkKind kind) {
-  run_ok({"qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + std::string(vmdk_kind_name(kind)), raw.string(),
-          vmdk.string()});
+  run_ok({"qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + std::string(vmdk_kind_name(kind)),
+          raw.string(), vmdk.string()});
 }
 
 void convert_to_raw(const std::filesystem::path& image, const std::filesystem::path& raw) {
   run_ok({"qemu-img", "convert", "-O", "raw", image.string(), raw.string()});
 }
 
-void write_flat_descriptor(const std::filesystem::path& vmdk, const std::filesystem::path& flat_file, std::string_view uuid) {
+void write_flat_descriptor(const std::filesystem::path& vmdk, const std::filesystem::path& flat_file,
+                           std::string_view uuid) {
   const std::uint64_t sectors = std::filesystem::file_size(flat_file) / sector_bytes;
   std::ofstream out(vmdk, std::ios::trunc);
   out << "# Disk DescriptorFile\nversion=1\nCID=5c1ad70e\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\n"

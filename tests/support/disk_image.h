@@ -1,6 +1,7 @@
 // Raw disk images with a partition table, written by our own code, and VMDKs made of them by qemu-img.
 //
-//   const DiskImage disk = make_disk(dir / "disk.raw", 256 * MiB, PartitionTable::gpt, {{.name = "EFI", .bytes = 16 * MiB,
+//   const DiskImage disk = make_disk(dir / "disk.raw", 256 * MiB, PartitionTable::gpt, {{.name = "EFI", .bytes = 16 *
+//   MiB,
 //       .kind = PartitionKind::efi}, {.name = "Windows", .ntfs = NtfsFormat{.label = "System"}}});
 //   NtfsImage volume(disk.file, disk.partitions[1]);
 //   ...
@@ -23,10 +24,10 @@ enum class PartitionTable { none, mbr, gpt };
 enum class PartitionKind { basic_data, efi, reserved, recovery, linux_data };
 
 struct Partition {
-  std::string name = {};           // GPT only
-  std::uint64_t bytes = 0;         // 0: what is left; rounded down to 1 MiB
+  std::string name = {};    // GPT only
+  std::uint64_t bytes = 0;  // 0: what is left; rounded down to 1 MiB
   PartitionKind kind = PartitionKind::basic_data;
-  bool logical = false;            // MBR only: inside the extended partition, which holds all that is left after the others
+  bool logical = false;  // MBR only: inside the extended partition, which holds all that is left after the others
   std::optional<NtfsFormat> ntfs = {};  // formatted so; else left as zeros
 };
 
@@ -48,8 +49,9 @@ void convert_to_vmdk(const std::filesystem::path& raw, const std::filesystem::pa
 // qemu-img as a judge: any image to raw.
 void convert_to_raw(const std::filesystem::path& image, const std::filesystem::path& raw);
 
-// A monolithicFlat descriptor for a raw image that lies beside it: nothing is copied. The flat file's name must be in the
-// same directory.
-void write_flat_descriptor(const std::filesystem::path& vmdk, const std::filesystem::path& flat_file, std::string_view uuid = {});
+// A monolithicFlat descriptor for a raw image that lies beside it: nothing is copied. The flat file's name must be in
+// the same directory.
+void write_flat_descriptor(const std::filesystem::path& vmdk, const std::filesystem::path& flat_file,
+                           std::string_view uuid = {});
 
 }  // namespace vmferry::test

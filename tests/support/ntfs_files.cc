@@ -40,13 +40,15 @@ class ClusterGuards {
 
 OpenAttribute::OpenAttribute(const OpenInode& inode, std::string_view stream, std::string_view path) : path_(path) {
   NtfsName name = ntfs_name(stream);
-  attribute_ = ntfs_attr_open(inode.get(), AT_DATA, stream.empty() ? AT_UNNAMED : name.data(), static_cast<u32>(name.size()));
+  attribute_ =
+      ntfs_attr_open(inode.get(), AT_DATA, stream.empty() ? AT_UNNAMED : name.data(), static_cast<u32>(name.size()));
   if (attribute_ == nullptr) fail_ntfs("cannot open the data of", path);
 }
 
 void OpenAttribute::write(std::uint64_t offset, ByteView content) {
   while (!content.empty()) {
-    const s64 count = ntfs_attr_pwrite(attribute_, static_cast<s64>(offset), static_cast<s64>(content.size()), content.data());
+    const s64 count =
+        ntfs_attr_pwrite(attribute_, static_cast<s64>(offset), static_cast<s64>(content.size()), content.data());
     if (count <= 0) fail_ntfs("cannot write", path_);
     content = content.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
@@ -60,7 +62,8 @@ void OpenAttribute::truncate(std::uint64_t bytes) {
 Bytes OpenAttribute::read_all() {
   Bytes content(static_cast<std::size_t>(attribute_->data_size));
   for (std::size_t at = 0; at < content.size();) {
-    const s64 count = ntfs_attr_pread(attribute_, static_cast<s64>(at), static_cast<s64>(content.size() - at), content.data() + at);
+    const s64 count =
+        ntfs_attr_pread(attribute_, static_cast<s64>(at), static_cast<s64>(content.size() - at), content.data() + at);
     if (count <= 0) fail_ntfs("cannot read", path_);
     at += static_cast<std::size_t>(count);
   }
@@ -175,7 +178,8 @@ void NtfsImage::write_sparse(std::string_view path, std::uint64_t bytes,
 }
 
 void NtfsImage::write_compressed(std::string_view path, ByteView content) {
-  if (state_->volume->cluster_size > 4096) throw std::runtime_error("NTFS compresses only clusters of at most 4096 bytes");
+  if (state_->volume->cluster_size > 4096)
+    throw std::runtime_error("NTFS compresses only clusters of at most 4096 bytes");
   write_file(path, ByteView{});
   OpenInode inode = state_->open(path);
   inode->flags = static_cast<FILE_ATTR_FLAGS>(inode->flags | FILE_ATTR_COMPRESSED);

@@ -43,7 +43,8 @@ void NtfsImage::close() {
 
 NtfsImage::State::State(const std::filesystem::path& disk, ByteRange where, NtfsAccess access)
     : device(std::make_unique<NtfsDevice>(disk, where, access == NtfsAccess::read_write)) {
-  volume = device->mount(access == NtfsAccess::read_write ? NTFS_MNT_IGNORE_HIBERFILE : NTFS_MNT_RDONLY | NTFS_MNT_FORENSIC);
+  volume =
+      device->mount(access == NtfsAccess::read_write ? NTFS_MNT_IGNORE_HIBERFILE : NTFS_MNT_RDONLY | NTFS_MNT_FORENSIC);
   if (volume == nullptr) fail_ntfs("cannot mount", disk.string());
   NVolSetShowSysFiles(volume);
   NVolSetShowHidFiles(volume);

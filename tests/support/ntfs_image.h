@@ -85,7 +85,8 @@ class NtfsImage {
   void write_file(std::string_view path, ByteView content);
   void write_file(std::string_view path, std::string_view text) { write_file(path, as_bytes(text)); }
   // For content larger than memory: `fill` is called in order for each piece of at most 1 MiB.
-  void write_file(std::string_view path, std::uint64_t bytes, const std::function<void(std::uint64_t offset, std::span<std::byte> piece)>& fill);
+  void write_file(std::string_view path, std::uint64_t bytes,
+                  const std::function<void(std::uint64_t offset, std::span<std::byte> piece)>& fill);
   // Reads the file of the host; keeps its modification time.
   void copy_from_host(const std::filesystem::path& source, std::string_view path);
   void overwrite(std::string_view path, std::uint64_t offset, ByteView content);  // past the end: a hole between
@@ -98,18 +99,20 @@ class NtfsImage {
   // All files written a piece each in turn, each fragmented.
   void write_interleaved(const std::vector<std::pair<std::string, Bytes>>& files, std::size_t piece_bytes);
   // A sparse file: a hole of that size with pieces of data in it.
-  void write_sparse(std::string_view path, std::uint64_t bytes, const std::vector<std::pair<std::uint64_t, Bytes>>& pieces);
-  void write_compressed(std::string_view path, ByteView content);  // LZNT1, by libntfs-3g
+  void write_sparse(std::string_view path, std::uint64_t bytes,
+                    const std::vector<std::pair<std::uint64_t, Bytes>>& pieces);
+  void write_compressed(std::string_view path, ByteView content);                       // LZNT1, by libntfs-3g
   void write_stream(std::string_view path, std::string_view stream, ByteView content);  // the file must exist
   Bytes read_stream(std::string_view path, std::string_view stream) const;
 
   // Names.
   void rename(std::string_view from, std::string_view to);
-  void remove(std::string_view path);        // a file's name, or an empty directory
-  void remove_tree(std::string_view path);   // a directory and all that it holds
+  void remove(std::string_view path);       // a file's name, or an empty directory
+  void remove_tree(std::string_view path);  // a directory and all that it holds
   void hard_link(std::string_view existing, std::string_view path);
   void set_short_name(std::string_view path, std::string_view dos_name);
-  void make_symlink(std::string_view path, std::string_view target, bool to_directory = false);  // IO_REPARSE_TAG_SYMLINK
+  void make_symlink(std::string_view path, std::string_view target,
+                    bool to_directory = false);                        // IO_REPARSE_TAG_SYMLINK
   void make_junction(std::string_view path, std::string_view target);  // target as in Windows: "C:\\Users"
   // Any other reparse point (WOF, deduplication, cloud): the data is what follows tag, length and reserved.
   void set_reparse_point(std::string_view path, std::uint32_t tag, ByteView data);
@@ -129,7 +132,8 @@ class NtfsImage {
   // Fills this share of the free clusters with random bytes and frees them again.
   void dirty_free_space(double share, std::uint64_t seed);
   void set_dirty();  // the flag in $Volume that asks for chkdsk
-  // Writes over $LogFile from its beginning, as the last thing before close(). Opening it again with read_write resets it.
+  // Writes over $LogFile from its beginning, as the last thing before close(). Opening it again with read_write resets
+  // it.
   void write_log_file(std::uint64_t offset, ByteView content);
   std::uint64_t log_file_bytes() const;
 

@@ -38,8 +38,8 @@ using NtfsName = std::vector<ntfschar>;
 NtfsName ntfs_name(std::string_view utf8);
 std::string utf8_name(const ntfschar* name, std::size_t length);
 
-// One open inode. close() reports what the destructor cannot. Never open one twice at a time, nor look a path up through an
-// open directory: the library's cache would keep what the inode was before it was changed.
+// One open inode. close() reports what the destructor cannot. Never open one twice at a time, nor look a path up
+// through an open directory: the library's cache would keep what the inode was before it was changed.
 class OpenInode {
  public:
   OpenInode(ntfs_volume* volume, u64 reference, std::string_view path);

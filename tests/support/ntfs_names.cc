@@ -4,8 +4,8 @@
 namespace vmferry::test {
 namespace {
 
-int collect(void* entries, const ntfschar* name, const int length, const int name_type, const s64, const MFT_REF reference,
-            const unsigned type) {
+int collect(void* entries, const ntfschar* name, const int length, const int name_type, const s64,
+            const MFT_REF reference, const unsigned type) {
   constexpr int dos_name = 2;
   const std::string text = utf8_name(name, static_cast<std::size_t>(length));
   if (name_type == dos_name || MREF(reference) < FILE_first_user || text == "." || text == "..") return 0;

@@ -5,11 +5,13 @@
 namespace vmferry::test {
 namespace {
 
-void write_system_file(NtfsImage& image, const char* path, std::uint64_t bytes, std::uint64_t seed, std::string_view header) {
+void write_system_file(NtfsImage& image, const char* path, std::uint64_t bytes, std::uint64_t seed,
+                       std::string_view header) {
   image.write_file(path, bytes, [&](std::uint64_t offset, std::span<std::byte> piece) {
     const Bytes content = random_bytes(seed + offset, piece.size());
     std::memcpy(piece.data(), content.data(), piece.size());
-    if (offset == 0) std::memcpy(piece.data(), header.data(), std::min(header.size(), piece.size()));
+    if (offset == 0)
+      std::copy_n(header.data(), std::min(header.size(), piece.size()), reinterpret_cast<char*>(piece.data()));
   });
   image.set_attributes(path, ntfs_hidden | ntfs_system | ntfs_archive);
 }
@@ -100,7 +102,8 @@ std::vector<ByteRange> NtfsImage::ranges(std::string_view path, std::string_view
 std::vector<ByteRange> NtfsImage::free_ranges() const {
   ntfs_attr* bitmap = state_->volume->lcnbmp_na;
   Bytes bits(static_cast<std::size_t>(bitmap->data_size));
-  if (ntfs_attr_pread(bitmap, 0, bitmap->data_size, bits.data()) != bitmap->data_size) fail_ntfs("cannot read", "$Bitmap");
+  if (ntfs_attr_pread(bitmap, 0, bitmap->data_size, bits.data()) != bitmap->data_size)
+    fail_ntfs("cannot read", "$Bitmap");
   std::vector<ByteRange> ranges;
   const std::uint64_t cluster = cluster_bytes();
   for (std::uint64_t lcn = 0; lcn < cluster_count(); ++lcn) {

@@ -44,7 +44,8 @@ Bytes mbr_sector() {
 }
 
 // A record without cylinders and heads: LBA only, as every system of this century reads it.
-void put_mbr_record(Bytes& sector, std::size_t index, std::uint8_t type, std::uint64_t first_lba, std::uint64_t sectors) {
+void put_mbr_record(Bytes& sector, std::size_t index, std::uint8_t type, std::uint64_t first_lba,
+                    std::uint64_t sectors) {
   if (first_lba + sectors > UINT32_MAX) throw std::runtime_error("an MBR cannot describe more than 2 TiB");
   ByteWriter record;
   record.u32(0xfffffe00);  // not active; CHS fields say "too large for CHS"
@@ -109,7 +110,8 @@ Bytes gpt_header(std::uint64_t own_lba, std::uint64_t other_lba, std::uint64_t t
 
 }  // namespace
 
-void write_mbr(const std::filesystem::path& disk, const std::vector<Partition>& partitions, const std::vector<ByteRange>& ranges) {
+void write_mbr(const std::filesystem::path& disk, const std::vector<Partition>& partitions,
+               const std::vector<ByteRange>& ranges) {
   Bytes boot = mbr_sector();
   std::size_t index = 0;
   std::vector<std::size_t> logical;
@@ -119,7 +121,8 @@ void write_mbr(const std::filesystem::path& disk, const std::vector<Partition>& 
       continue;
     }
     if (index == 4) throw std::runtime_error("an MBR has four records");
-    put_mbr_record(boot, index++, mbr_type(partitions[i].kind), ranges[i].offset / sector_bytes, ranges[i].length / sector_bytes);
+    put_mbr_record(boot, index++, mbr_type(partitions[i].kind), ranges[i].offset / sector_bytes,
+                   ranges[i].length / sector_bytes);
   }
   if (!logical.empty()) {
     if (index == 4) throw std::runtime_error("an MBR has four records");
@@ -129,7 +132,8 @@ void write_mbr(const std::filesystem::path& disk, const std::vector<Partition>& 
     for (std::size_t i = 0; i < logical.size(); ++i) {
       const ByteRange& range = ranges[logical[i]];
       Bytes record = mbr_sector();
-      put_mbr_record(record, 0, mbr_type(partitions[logical[i]].kind), partition_alignment / sector_bytes, range.length / sector_bytes);
+      put_mbr_record(record, 0, mbr_type(partitions[logical[i]].kind), partition_alignment / sector_bytes,
+                     range.length / sector_bytes);
       if (i + 1 < logical.size()) {
         const ByteRange& next = ranges[logical[i + 1]];
         put_mbr_record(record, 1, 0x05, (next.offset - partition_alignment - begin) / sector_bytes,

@@ -47,7 +47,8 @@ void exchange(Pipe& in, Pipe& out, Pipe& err, const std::string& input, ProcessR
   if (input.empty()) in.close_end(1);
   std::array<char, 65536> buffer;
   while (in.write_end() >= 0 || out.read_end() >= 0 || err.read_end() >= 0) {
-    std::array<pollfd, 3> waits{{{in.write_end(), POLLOUT, 0}, {out.read_end(), POLLIN, 0}, {err.read_end(), POLLIN, 0}}};
+    std::array<pollfd, 3> waits{
+        {{in.write_end(), POLLOUT, 0}, {out.read_end(), POLLIN, 0}, {err.read_end(), POLLIN, 0}}};
     if (poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) throw std::runtime_error("poll failed");
     if (waits[0].revents != 0) {
       const ssize_t count = write(in.write_end(), input.data() + written, input.size() - written);
@@ -63,7 +64,9 @@ void exchange(Pipe& in, Pipe& out, Pipe& err, const std::string& input, ProcessR
   }
 }
 
-double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 std::vector<std::string> merged_environment(const std::map<std::string, std::string>& added) {
   std::vector<std::string> all;
@@ -109,8 +112,8 @@ ProcessResult run(const std::vector<std::string>& arguments, const ProcessOption
   ProcessResult result;
   const auto begin = std::chrono::steady_clock::now();
   pid_t child = -1;
-  const int failure =
-      posix_spawnp(&child, words.at(0).c_str(), &actions, &attributes, pointers(words).data(), pointers(environment).data());
+  const int failure = posix_spawnp(&child, words.at(0).c_str(), &actions, &attributes, pointers(words).data(),
+                                   pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) throw std::runtime_error("cannot run " + arguments[0] + ": " + std::strerror(failure));

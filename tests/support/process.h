@@ -1,4 +1,5 @@
-// Running a program to its end, and what it said and cost. Throws std::runtime_error only where it could not be started.
+// Running a program to its end, and what it said and cost. Throws std::runtime_error only where it could not be
+// started.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +10,8 @@
 namespace vmferry::test {
 
 struct ProcessOptions {
-  std::string input = {};                              // given on its standard input
-  std::filesystem::path directory = {};                // where it runs; empty: here
+  std::string input = {};                               // given on its standard input
+  std::filesystem::path directory = {};                 // where it runs; empty: here
   std::map<std::string, std::string> environment = {};  // added to ours
 };
 
@@ -19,7 +20,7 @@ struct ProcessResult {
   std::string out;
   std::string err;
   double wall_seconds = 0;
-  double cpu_seconds = 0;          // user and system, its children's (that it waited for) included
+  double cpu_seconds = 0;            // user and system, its children's (that it waited for) included
   std::size_t memory_bytes_max = 0;  // the largest resident set of any of these processes
 };
 

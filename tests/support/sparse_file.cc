@@ -16,7 +16,8 @@ namespace {
 
 class File {
  public:
-  File(const std::filesystem::path& path, int flags) : path_(path), file_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {
+  File(const std::filesystem::path& path, int flags)
+      : path_(path), file_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {
     if (file_ < 0) fail("cannot open", path);
   }
   ~File() { ::close(file_); }
@@ -67,7 +68,8 @@ std::vector<ByteRange> data_ranges(const std::filesystem::path& file) {
   }
 }
 
-void copy_data_into(const std::filesystem::path& source, const std::filesystem::path& destination, std::uint64_t offset) {
+void copy_data_into(const std::filesystem::path& source, const std::filesystem::path& destination,
+                    std::uint64_t offset) {
   const File from(source, O_RDONLY);
   const File into(destination, O_RDWR);
   Bytes buffer(1 << 20);

@@ -13,7 +13,9 @@ namespace {
 constexpr std::uint64_t MiB = 1 << 20;
 
 // sfdisk reads tables by rules of its own.
-std::string dump_by_sfdisk(const std::filesystem::path& disk) { return run_ok({"sfdisk", "--dump", disk.string()}).out; }
+std::string dump_by_sfdisk(const std::filesystem::path& disk) {
+  return run_ok({"sfdisk", "--dump", disk.string()}).out;
+}
 
 std::string sectors_of(const ByteRange& range) {
   const std::string start = std::to_string(range.offset / 512);
@@ -73,7 +75,8 @@ TEST(DiskImage, VolumeInsideEveryVmdkKindKeepsItsFiles) {
 
 TEST(DiskImage, FlatDescriptorNamesTheFileBesideIt) {
   const TemporaryDirectory directory;
-  const DiskImage disk = make_disk(directory / "disk-flat.vmdk", 64 * MiB, PartitionTable::none, {{.ntfs = NtfsFormat{}}});
+  const DiskImage disk =
+      make_disk(directory / "disk-flat.vmdk", 64 * MiB, PartitionTable::none, {{.ntfs = NtfsFormat{}}});
   write_flat_descriptor(directory / "disk.vmdk", disk.file);
   convert_to_raw(directory / "disk.vmdk", directory / "back.raw");
   EXPECT_EQ(read_range(directory / "back.raw", {0, 64 * MiB}), read_range(disk.file, {0, 64 * MiB}));

@@ -157,7 +157,8 @@ TEST_F(NtfsImageTest, TimesAndAttributesAreKept) {
     NtfsImage image(file_);
     image.write_file("/f", "x");
     image.set_attributes("/f", ntfs_hidden | ntfs_system);
-    image.set_times("/f", {ntfs_time_from_unix(1'000'000'000), ntfs_time_from_unix(1'100'000'000), ntfs_time_from_unix(1'200'000'000)});
+    image.set_times("/f", {ntfs_time_from_unix(1'000'000'000), ntfs_time_from_unix(1'100'000'000),
+                           ntfs_time_from_unix(1'200'000'000)});
     image.close();
   }
   const NtfsImage image(file_, NtfsAccess::read_only);
@@ -178,7 +179,9 @@ TEST_F(NtfsImageTest, FreeSpaceIsDirtiedAndStaysFree) {
   for (const ByteRange& range : image.free_ranges()) {
     const Bytes content = read_range(file_, range);
     for (std::size_t at = 0; at + 512 <= content.size(); at += 512) {
-      dirty += std::any_of(content.data() + at, content.data() + at + 512, [](std::byte b) { return b != std::byte{}; }) ? 512 : 0;
+      dirty += std::any_of(content.data() + at, content.data() + at + 512, [](std::byte b) { return b != std::byte{}; })
+                   ? 512
+                   : 0;
     }
   }
   EXPECT_GT(dirty, before * 9 / 10);
@@ -219,7 +222,8 @@ TEST_F(NtfsImageTest, MissingFilesAndFullVolumesAreErrors) {
   NtfsImage image(file_);
   EXPECT_THROW(image.read_file("/absent"), std::runtime_error);
   EXPECT_THROW(image.remove("/absent"), std::runtime_error);
-  EXPECT_THROW(image.write_file("/too large", 64 * MiB, [](std::uint64_t, std::span<std::byte>) {}), std::runtime_error);
+  EXPECT_THROW(image.write_file("/too large", 64 * MiB, [](std::uint64_t, std::span<std::byte>) {}),
+               std::runtime_error);
 }
 
 }  // namespace
