@@ -13,7 +13,7 @@ constexpr std::size_t window_bytes = 256 * 1024;
 
 }  // namespace
 
-ClusterBitmap::ClusterBitmap(RunReader bitmap, std::uint64_t clusters) : bitmap_(std::move(bitmap)), clusters_(clusters) {
+ClusterBitmap::ClusterBitmap(RunReader bitmap, std::uint64_t clusters) : bitmap_(std::move(bitmap)) {
   if (bitmap_.size_bytes() < (clusters + 7) / 8) {
     throw Error(ErrorCode::malformed, "cannot crack the volume", {}, "its $Bitmap is shorter than the volume");
   }

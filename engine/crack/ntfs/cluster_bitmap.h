@@ -29,7 +29,6 @@ class ClusterBitmap {
   std::uint64_t word(std::uint64_t index);
 
   RunReader bitmap_;
-  std::uint64_t clusters_;
   Bytes window_;
   std::uint64_t window_at_ = ~std::uint64_t{0};
 };
