@@ -103,7 +103,8 @@ std::vector<std::string> locks_on(const std::vector<DiskFile>& files) {
   for (const DiskFile& file : files) {
     lock_files(file, found);
     std::string holder = "another process";
-    if (in_kernel_table(file, holder) || by_asking(file)) found.insert(holder + " holds a lock on " + file.path.string());
+    if (in_kernel_table(file, holder) || by_asking(file))
+      found.insert(holder + " holds a lock on " + file.path.string());
   }
   return {found.begin(), found.end()};
 }

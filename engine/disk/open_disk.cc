@@ -1,6 +1,7 @@
 // open_disk: from a path to a ChainDisk: what the file is, its extents, its parents.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <set>
 #include <string>
@@ -89,7 +90,7 @@ LinkSource ChainOpener::look_at(const fs::path& path, bool named_by_user) {
   Bytes start(static_cast<std::size_t>(std::min<std::uint64_t>(file.size_bytes(), 64 * limits::KiB)));
   file.read(0, start);
   std::uint64_t magic = 0;
-  std::copy_n(start.begin(), std::min(start.size(), sizeof magic), std::as_writable_bytes(std::span(&magic, 1)).begin());
+  std::memcpy(&magic, start.data(), std::min(start.size(), sizeof magic));
   const std::string name = path.string();
   if (static_cast<std::uint32_t>(magic) == SparseHeader::magic) {
     std::string text = read_embedded_descriptor(file);

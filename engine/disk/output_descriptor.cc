@@ -41,7 +41,8 @@ std::string vmware_form(const Uuid& uuid) {
 Geometry default_geometry(std::uint64_t size_bytes, const std::string& adapter) {
   Geometry geometry{.cylinders = 0, .heads = adapter == "ide" ? 16U : 255U, .sectors = 63};
   const std::uint64_t cylinders = size_bytes / 512 / (std::uint64_t{geometry.heads} * geometry.sectors);
-  geometry.cylinders = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(cylinders, 1, adapter == "ide" ? 16383 : 0xffffffff));
+  const std::uint64_t cylinders_max = adapter == "ide" ? 16383 : 0xffffffff;
+  geometry.cylinders = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(cylinders, 1, cylinders_max));
   return geometry;
 }
 

@@ -98,7 +98,8 @@ class Parser {
     if (access == "RDONLY") extent.access = ExtentLine::Access::read_only;
     if (access == "NOACCESS") extent.access = ExtentLine::Access::none;
     const std::optional<std::uint64_t> sectors = number_of<std::uint64_t>(next_word(rest), 10);
-    if (!sectors || *sectors == 0 || *sectors > limits::disk_bytes_max / 512) malformed("an extent's size makes no sense");
+    if (!sectors || *sectors == 0 || *sectors > limits::disk_bytes_max / 512)
+      malformed("an extent's size makes no sense");
     extent.sectors = *sectors;
     extent.type = in_case(next_word(rest), std::toupper);
     if (extent.type.empty()) malformed("an extent has no type");

@@ -34,6 +34,8 @@ class BadInput : public ::testing::Test {
 
   TemporaryFolder folder;
   const Bytes model = random_disk(2 * MiB, 6);
+  const Bytes stream = stream_optimized(layer_of(model, 65536),
+                                        descriptor("streamOptimized", "RW 4096 SPARSE \"d.vmdk\"\n"));
   const Bytes sparse = hosted_sparse(layer_of(model, 65536),
                                      {.descriptor = descriptor("monolithicSparse", "RW 4096 SPARSE \"d.vmdk\"\n")});
 };
@@ -67,7 +69,6 @@ TEST_F(BadInput, AGrainOrTableOutsideTheFileIsAnErrorWhereItIsRead) {
 }
 
 TEST_F(BadInput, ATruncatedFileGivesAnErrorOrTheRightBytes) {
-  const Bytes stream = stream_optimized(layer_of(model, 65536), descriptor("streamOptimized", "RW 4096 SPARSE \"d.vmdk\"\n"));
   for (const Bytes* whole : {&sparse, &stream}) {
     for (std::size_t cut = 1; cut < whole->size(); cut += whole->size() / 61 + 1) {
       write_file(folder / "d.vmdk", ByteView(*whole).first(whole->size() - cut));
@@ -86,7 +87,6 @@ TEST_F(BadInput, ATruncatedFileGivesAnErrorOrTheRightBytes) {
 
 // One flipped bit in the compressed part: zlib's checksum or the marker tells.
 TEST_F(BadInput, ADamagedCompressedGrainIsNeverReadAsSomethingElse) {
-  const Bytes stream = stream_optimized(layer_of(model, 65536), descriptor("streamOptimized", "RW 4096 SPARSE \"d.vmdk\"\n"));
   std::mt19937 random(1);
   int errors = 0;
   for (int i = 0; i < 100; ++i) {
@@ -115,7 +115,8 @@ TEST_F(BadInput, FlatFilesThatAreTooShortAreRefusedAtOnce) {
 }
 
 TEST_F(BadInput, WhatWeCannotReadIsNamed) {
-  for (const char* line : {"NOACCESS 2048 FLAT \"it.vmdk\" 0\n", "RW 2048 VMFSRDM \"it.vmdk\"\n", "RW 2048 VMFSRAW \"it.vmdk\"\n",
+  for (const char* line : {"NOACCESS 2048 FLAT \"it.vmdk\" 0\n", "RW 2048 VMFSRDM \"it.vmdk\"\n",
+                           "RW 2048 VMFSRAW \"it.vmdk\"\n",
                            "RW 2048 SURPRISE \"it.vmdk\"\n"}) {
     write_file(folder / "it.vmdk", Bytes(MiB));
     EXPECT_EQ(code_of_text(descriptor("custom", line)), ErrorCode::unsupported) << line;
@@ -189,7 +190,8 @@ TEST_F(BadInput, ChainsHaveAnEnd) {
   write_file(folder / "0.vmdk", descriptor("custom", "RW 8 ZERO\n", "0"));
   for (int i = 1; i <= 256; ++i)
     write_file(folder / (std::to_string(i) + ".vmdk"),
-               descriptor("custom", "RW 8 ZERO\n", "0", "0", "parentFileNameHint=\"" + std::to_string(i - 1) + ".vmdk\"\n"));
+               descriptor("custom", "RW 8 ZERO\n", "0", "0",
+                          "parentFileNameHint=\"" + std::to_string(i - 1) + ".vmdk\"\n"));
   EXPECT_EQ(open_disk(folder / "255.vmdk")->files().size(), 256U);
   EXPECT_EQ(code_of([&] { open_disk(folder / "256.vmdk"); }), ErrorCode::malformed);
 }

@@ -29,8 +29,9 @@ std::vector<std::size_t> order(std::size_t grains, bool shuffled) {
   return order;
 }
 
-void header(Bytes& out, const Layer& layer, std::uint32_t version, std::uint32_t flags, std::uint64_t descriptor_sectors,
-            std::uint32_t table_entries, std::uint64_t directory, std::uint64_t overhead, std::size_t at = 0) {
+void header(Bytes& out, const Layer& layer, std::uint32_t version, std::uint32_t flags,
+            std::uint64_t descriptor_sectors, std::uint32_t table_entries, std::uint64_t directory,
+            std::uint64_t overhead, std::size_t at = 0) {
   put(out, at + 0, 0x564d444b, 4);
   put(out, at + 4, version, 4);
   put(out, at + 8, flags, 4);
@@ -92,12 +93,14 @@ Bytes hosted_sparse(const Layer& layer, const SparseOptions& options) {
   std::ranges::copy(as_bytes(options.descriptor), out.begin() + 512);
   for (std::uint64_t i = 0; i < tables; ++i) {
     const auto begin = layer.states.begin() + static_cast<std::ptrdiff_t>(i * options.table_entries);
-    const auto end = layer.states.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(grains, (i + 1) * options.table_entries));
+    const std::uint64_t after = std::min<std::uint64_t>(grains, (i + 1) * options.table_entries);
+    const auto end = layer.states.begin() + static_cast<std::ptrdiff_t>(after);
     if (std::all_of(begin, end, [](GrainState s) { return s == GrainState::absent; })) continue;
     put(out, directory * 512 + i * 4, first_table + i * table_sectors, 4);
   }
   for (const std::size_t i : order(grains, options.shuffled)) {
-    const std::size_t entry = (first_table + i / options.table_entries * table_sectors) * 512 + i % options.table_entries * 4;
+    const std::size_t entry =
+        (first_table + i / options.table_entries * table_sectors) * 512 + i % options.table_entries * 4;
     if (layer.states[i] == GrainState::zeroed) put(out, entry, 1, 4);
     if (layer.states[i] != GrainState::data) continue;
     put(out, entry, out.size() / 512, 4);

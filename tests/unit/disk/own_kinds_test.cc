@@ -19,10 +19,8 @@ TEST(HostedSparse, ReadsZeroedGrainsAndGrainsInAnyOrder) {
   const TemporaryFolder folder;
   for (const std::uint64_t grain : {std::uint64_t{4096}, 64 * std::uint64_t{1024}, MiB}) {
     const Layer layer = random_layer(9 * MiB + 512 * 3, grain, static_cast<std::uint32_t>(grain));
-    write_file(folder / "d.vmdk",
-               hosted_sparse(layer, {.descriptor = descriptor("monolithicSparse", line(layer.content.size(), "SPARSE \"d.vmdk\"")),
-                                     .version = 2,
-                                     .shuffled = true}));
+    const auto text = descriptor("monolithicSparse", line(layer.content.size(), "SPARSE \"d.vmdk\""));
+    write_file(folder / "d.vmdk", hosted_sparse(layer, {.descriptor = text, .version = 2, .shuffled = true}));
     expect_disk(*open_disk(folder / "d.vmdk"), overlaid(layer, {}));
   }
 }
@@ -42,7 +40,7 @@ TEST(HostedSparse, ReadsAnExtentThatBeginsInTheMiddleOfAGrainOfTheDisk) {
   write_file(folder / "a.vmdk", hosted_sparse(layer_of(ByteView(model).first(first), 65536)));
   write_file(folder / "b.vmdk", hosted_sparse(layer_of(ByteView(model).subspan(first), 65536)));
   write_file(folder / "d.vmdk", descriptor("twoGbMaxExtentSparse", line(first, "SPARSE \"a.vmdk\"") +
-                                                                       line(model.size() - first, "SPARSE \"b.vmdk\"")));
+                                                                      line(model.size() - first, "SPARSE \"b.vmdk\"")));
   expect_disk(*open_disk(folder / "d.vmdk"), model);
 }
 
@@ -79,8 +77,10 @@ TEST(MixedExtents, FlatWithOffsetSparseZeroAndReadOnlyMakeOneDisk) {
   write_file(folder / "sub folder" / "s \xe2\x82\xac.vmdk", hosted_sparse(layer_of(b, 65536)));
   write_file(folder / "ro.vmdk", c);
   write_file(folder / "d.vmdk",
-             descriptor("custom", line(MiB, "FLAT \"flat.vmdk\" 12345") + line(2 * MiB, "SPARSE \"sub folder/s \xe2\x82\xac.vmdk\"") +
-                                      line(MiB, "ZERO") + "RDONLY 2048 VMFS \"" + (folder / "ro.vmdk").string() + "\"\n"));
+             descriptor("custom", line(MiB, "FLAT \"flat.vmdk\" 12345") +
+                                      line(2 * MiB, "SPARSE \"sub folder/s \xe2\x82\xac.vmdk\"") +
+                                      line(MiB, "ZERO") +
+                                      "RDONLY 2048 VMFS \"" + (folder / "ro.vmdk").string() + "\"\n"));
   Bytes model = a;
   for (const Bytes* part : {&b, &zero, &c}) model.insert(model.end(), part->begin(), part->end());
   const auto disk = open_disk(folder / "d.vmdk");

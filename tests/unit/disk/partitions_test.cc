@@ -148,8 +148,8 @@ class Gpt : public ::testing::Test {
   Gpt() {
     // Names beyond ASCII, and the numbers 2 and 5.
     disk = partitioned(folder, 24 * MiB,
-                       {"/usr/sbin/sgdisk", "-n", "2:2048:+8M", "-t", "2:0700", "-c", "2:W\xc3\xb6rk \xf0\x9f\x92\xbe", "-n",
-                        "5:24576:+4M", "-t", "5:ef00", "-u", "5:00112233-4455-6677-8899-aabbccddeeff", "-U",
+                       {"/usr/sbin/sgdisk", "-n", "2:2048:+8M", "-t", "2:0700", "-c", "2:W\xc3\xb6rk \xf0\x9f\x92\xbe",
+                        "-n", "5:24576:+4M", "-t", "5:ef00", "-u", "5:00112233-4455-6677-8899-aabbccddeeff", "-U",
                         "01234567-89ab-cdef-0123-456789abcdef"});
   }
   void expect_table(const PartitionTable& table) {
@@ -214,8 +214,8 @@ TEST(AnyTable, GarbageNeverThrowsAndNeverOverlaps) {
       for (std::byte& b : disk) b = static_cast<std::byte>(random());
     for (int e = 0; e < 4 && i % 3 != 0; ++e)
       mbr_entry(disk, 0, e, i % 2 == 0 ? 0x05 : random() % 256, random() % 128, random() % 128);
-    for (int s = 1; s < 100 && i % 3 == 2; ++s)
-      for (int e = 0; e < 2; ++e) mbr_entry(disk, static_cast<std::size_t>(s), e, e == 0 ? 7 : 5, random() % 128, random() % 99);
+    for (std::size_t s = 1; s < 100 && i % 3 == 2; ++s)
+      for (int e = 0; e < 2; ++e) mbr_entry(disk, s, e, e == 0 ? 7 : 5, random() % 128, random() % 99);
     if (i % 3 == 1) std::fill_n(disk.begin() + 446, 1, std::byte{0});
     if (i % 3 == 0)
       for (int k = 0; k < 3; ++k) disk[random() % 2048] ^= static_cast<std::byte>(1 << random() % 8);
