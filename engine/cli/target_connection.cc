@@ -53,11 +53,17 @@ class Connection : public TargetConnection {
   std::unique_ptr<target::TargetSession> session_;
 };
 
+std::unique_ptr<store::Store> open_store(const std::filesystem::path& directory, Access access) {
+  store::StoreOptions options;
+  options.writable = access == Access::write;
+  return store::Store::open(directory, options);
+}
+
 // The store and its session thread outlive the connection that uses them.
 class EmbeddedTarget final : public TargetConnection {
  public:
   EmbeddedTarget(const std::filesystem::path& directory, const target::ClientFacts& client, Access access)
-      : store_(store::Store::open(directory, {.writable = access == Access::write})) {
+      : store_(open_store(directory, access)) {
     auto [ours, theirs] = memory_transport();
     theirs_ = std::move(theirs);
     server_ = std::thread([this] { serve(); });
