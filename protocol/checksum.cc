@@ -1,5 +1,6 @@
 #include "protocol/checksum.h"
 
+#define XXH_STATIC_LINKING_ONLY  // for a state on the stack
 #include <xxhash.h>
 
 namespace vmferry {
