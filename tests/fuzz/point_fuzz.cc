@@ -1,6 +1,6 @@
 // link: protocol
-// Restore points of a hostile peer or a damaged store, and their names from a command line: never a crash, and a point that
-// is accepted can be written again as the same point.
+// Restore points of a hostile peer or a damaged store, and their names from a command line: never a crash, and a point
+// that is accepted can be written again as the same point.
 #include <cstdlib>
 
 #include "protocol/checksum.h"

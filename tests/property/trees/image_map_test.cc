@@ -52,8 +52,8 @@ std::vector<MapEntry> random_map(std::size_t count, std::mt19937& random) {
     MapKind kind = random() % 4 == 0 ? static_cast<MapKind>(random() % 5) : MapKind::data;
     if (kind == before) kind = MapKind::data;
     const std::uint64_t length = kind == MapKind::data ? 512 * (1 + random() % 256) : 512 * (1 + random() % 100000);
-    entries.push_back(kind == MapKind::data ? data(offset, length, i, static_cast<std::uint32_t>(512 * (random() % 100)))
-                                            : other(offset, length, kind));
+    const auto chunk_offset = static_cast<std::uint32_t>(512 * (random() % 100));
+    entries.push_back(kind == MapKind::data ? data(offset, length, i, chunk_offset) : other(offset, length, kind));
     offset += length;
     before = kind;
   }

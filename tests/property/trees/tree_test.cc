@@ -132,7 +132,8 @@ TEST_P(TreeOfSize, AChangeTouchesItsNodesOnly) {
     Entries changed = entries;
     const Entries added = random_entries(1, random, 100);
     changed.insert(added.begin(), added.end());
-    if (change % 3 == 1) changed.erase(std::next(changed.begin(), static_cast<std::ptrdiff_t>(random() % changed.size())));
+    if (change % 3 == 1)
+      changed.erase(std::next(changed.begin(), static_cast<std::ptrdiff_t>(random() % changed.size())));
     if (change % 3 == 2) changed.begin()->second.push_back(std::byte{1});
     const TreeRoot after = build(changed, chunks);
     const std::set<ChunkId> new_nodes = nodes_of(after, before, chunks);

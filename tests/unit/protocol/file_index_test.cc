@@ -23,7 +23,8 @@ class FileIndex : public ::testing::Test {
     entries[name_key(entry.parent, upcase_simple(entry.name), entry.name)] = encode_name(entry);
   }
   void add(const RecordEntry& whole) {
-    for (const RecordEntry& part : split_record(whole)) entries[record_key(part.record, part.part)] = encode_record(part);
+    for (const RecordEntry& part : split_record(whole))
+      entries[record_key(part.record, part.part)] = encode_record(part);
   }
   NameEntry name(MftReference parent, MftReference record, std::u16string text, bool is_directory = false) {
     NameEntry entry;
@@ -44,7 +45,8 @@ class FileIndex : public ::testing::Test {
 };
 
 TEST_F(FileIndex, NamesComeBackWhole) {
-  NameEntry entry = name(reference(0xffffffffffff, 0xffff), reference(0x123456789abc, 0xdef0), std::u16string(255, u'\xd800'));
+  NameEntry entry = name(reference(0xffffffffffff, 0xffff), reference(0x123456789abc, 0xdef0),
+                         std::u16string(255, u'\xd800'));
   entry.is_short_name = true;
   entry.attributes = 0xffffffff;
   entry.reparse_tag = 0xa000000c;
@@ -121,7 +123,8 @@ TEST_F(FileIndex, ListsADirectoryAndOnlyIt) {
   EXPECT_EQ(visited, 1);
 }
 
-RecordEntry fragmented(std::uint64_t number, std::size_t runs_per_stream, std::size_t streams, std::mt19937_64& random) {
+RecordEntry fragmented(std::uint64_t number, std::size_t runs_per_stream, std::size_t streams,
+                       std::mt19937_64& random) {
   RecordEntry record;
   record.record = reference(number, 9);
   record.links = 2;
@@ -216,8 +219,8 @@ TEST(Utf, EveryNameOfNtfsSurvivesTheRoundTrip) {
 }
 
 TEST(Utf, BrokenSequencesAreNoNames) {
-  for (const char* text : {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe2\x82", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
-                           "\xf8\x88\x80\x80\x80", "\xff", "\xed\xa0\xbd\xed\xb8\x80"})
+  for (const char* text : {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe2\x82", "\xf0\x80\x80\x80",
+                           "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff", "\xed\xa0\xbd\xed\xb8\x80"})
     EXPECT_FALSE(to_utf16(text)) << text;
 }
 

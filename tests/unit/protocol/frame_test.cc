@@ -36,7 +36,9 @@ std::vector<Bytes> chunks_of(ByteView frame) {
   std::vector<Bytes> chunks;
   FrameDecoder decoder;
   decoder.decode_verified(parse_frame(frame), key,
-                          [&](const ChunkId&, ByteView content) { chunks.emplace_back(content.begin(), content.end()); });
+                          [&](const ChunkId&, ByteView content) {
+                            chunks.emplace_back(content.begin(), content.end());
+                          });
   return chunks;
 }
 

@@ -38,7 +38,8 @@ TEST(Uuid, RefusesWhatIsNoUuid) {
   EXPECT_THROW(Uuid::from_bytes(Bytes(15)), Error);
 }
 
-// The test vectors that BLAKE3's authors publish: input 00 01 02 .. fa 00 01 ..; key "whats the Elvish word for friend".
+// The test vectors that BLAKE3's authors publish: input 00 01 02 .. fa 00 01 ..; key "whats the Elvish word for
+// friend".
 Bytes vector_input(std::size_t length) {
   Bytes input(length);
   for (std::size_t i = 0; i < length; ++i) input[i] = static_cast<std::byte>(i % 251);

@@ -112,7 +112,8 @@ TEST(PickPoint, TwoStrangersOfOneNameAreAmbiguousAndNamed) {
   const Error error = error_of([&] { pick_point(parse_point_name("web1"), all, own); });
   EXPECT_EQ(error.code(), ErrorCode::usage);
   EXPECT_TRUE(contains(error, "you/web1, they/web1"));
-  const std::vector<PointSummary> same_host = {point(second, "host", "web1", 1, 100), point(third, "host", "web1", 7, 200)};
+  const std::vector<PointSummary> same_host = {point(second, "host", "web1", 1, 100),
+                                               point(third, "host", "web1", 7, 200)};
   EXPECT_TRUE(contains(error_of([&] { pick_point(parse_point_name("web1"), same_host, own); }),
                        "33333333-3333-3333-3333-333333333333/web1"));
 }
@@ -128,8 +129,10 @@ TEST(PickPoint, AnAdoptedNameMeansTheMachineThatHasItNow) {
 }
 
 TEST(MachineName, IsOnePartOfAPathAndPrintable) {
-  for (const char* name : {"web1", "Web Server 1", "büro", "a.b_c", ".hidden", "日本"}) EXPECT_TRUE(valid_machine_name(name)) << name;
-  for (const char* name : {"", ".", "..", "a/b", "a\\b", "a@b", "a:b", "-a", "a\nb", "a\x7f", "\xc2\x85", "\xff", "\xed\xa0\x80"})
+  for (const char* name : {"web1", "Web Server 1", "büro", "a.b_c", ".hidden", "日本"})
+    EXPECT_TRUE(valid_machine_name(name)) << name;
+  for (const char* name : {"", ".", "..", "a/b", "a\\b", "a@b", "a:b", "-a", "a\nb", "a\x7f", "\xc2\x85", "\xff",
+                           "\xed\xa0\x80"})
     EXPECT_FALSE(valid_machine_name(name)) << name;
   EXPECT_TRUE(valid_machine_name(std::string(255, 'a')));
   EXPECT_FALSE(valid_machine_name(std::string(256, 'a')));
