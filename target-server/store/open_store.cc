@@ -100,14 +100,15 @@ void LocalStore::open_to_read() {
     if (mode == ChunkIndex::Mode::immutable && (disk_is_writable || (log && log->size != 0))) continue;
     try {
       index_ = std::make_unique<ChunkIndex>(index_file(place_.directory), place_.store, mode);
+      // Somebody writes: then the index is up to date, or will be in a moment.
+      if (disk_is_writable && is_locked(place_.directory / "lock")) return;
       if (index_matches(place_, *objects_, *index_)) return;
     } catch (const Error&) {
       index_.reset();
     }
     if (disk_is_writable) break;
   }
-  // Somebody writes: then it is up to date, or will be in a moment. Nobody does: a crash, or another day's index.
-  if (disk_is_writable && index_ && is_locked(place_.directory / "lock")) return;
+  // Nobody writes, and it does not match: a crash, or another day's index.
   index_.reset();
   if (disk_is_writable && try_to_recover_for_reading()) return;
   open_private_index();

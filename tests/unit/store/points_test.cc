@@ -174,8 +174,9 @@ TEST_F(Points, TheDomainsKeyIsHealedFromAnyCopyAndExportsRoundTrip) {
     std::string bad = text;
     bad[i] = bad[i] == '0' ? '1' : '0';
     EXPECT_ANY_THROW(import_domain(bad)) << "at " << i;
-    if (i + 1 < text.size()) EXPECT_ANY_THROW(import_domain(text.substr(0, i))) << "cut at " << i;
   }
+  for (std::size_t size = 0; size + 1 < text.size(); ++size)
+    EXPECT_ANY_THROW(import_domain(text.substr(0, size))) << "cut at " << size;
   for (const auto& copy : copies) std::filesystem::remove(copy);
   std::string message;
   EXPECT_EQ(error_of([&] { open(); }, &message), ErrorCode::damaged);
