@@ -47,6 +47,27 @@ void make_restart_plausible(std::byte* at, bool version_2, std::uint64_t oldest,
   put<std::uint64_t>(area + 0x40, oldest);
 }
 
+// Records one behind the other on the first page of the ring, each where its LSN says; the input is their data.
+void lay_records(std::byte* log, const std::uint8_t* data, std::size_t size) {
+  const std::size_t begin = 4 * page;
+  std::memset(log + begin, 0, page);
+  std::memcpy(log + begin, "RCRD", 4);
+  put<std::uint16_t>(log + begin + 4, 0x28);
+  std::size_t at = begin + 0x40;
+  while (size > 0) {
+    const std::size_t length = std::min<std::size_t>(data[0], size - 1);
+    if (at + 0x30 + length > begin + page) break;
+    put<std::uint64_t>(log + at, (std::uint64_t{7} << 15) | (at >> 3));
+    put<std::uint32_t>(log + at + 0x18, static_cast<std::uint32_t>(length));
+    put<std::uint32_t>(log + at + 0x20, 1);
+    std::memcpy(log + at + 0x30, data + 1, length);
+    at = (at + 0x30 + length + 7) / 8 * 8;
+    data += 1 + length;
+    size -= 1 + length;
+  }
+  put<std::uint16_t>(log + begin + 0x18, static_cast<std::uint16_t>(at - begin));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -67,7 +88,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       put<std::uint16_t>(log.data() + at + 4, 0x28);
     }
   }
-  for (std::size_t at = 0; at < first + count || at < 2 * page; at += page) put_fixups(log.data() + at);
+  if ((mode & 32) != 0) lay_records(log.data(), data + 1, size - 1);
+  for (std::size_t at = 0; at < std::max(first + count, 5 * page); at += page) put_fixups(log.data() + at);
   const vmferry::crack::LogGeometry geometry{.cluster_bytes = 4096, .mft_record_bytes = 1024, .clusters = 100000};
   const auto findings = vmferry::crack::examine_log(log, geometry);
   std::uint64_t end = 0;
