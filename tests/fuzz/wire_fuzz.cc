@@ -1,13 +1,15 @@
 // link: protocol target_server
-// Bytes of a hostile client into a whole server session over a small real store. The input is a list of packets
-// (type u8, length u16, payload): lengths, checksums and the hello are made right here, so that the fuzzer gets past
-// them; one input in a while is taken as the raw stream instead.
+// Bytes of a hostile client into a whole server session. The input is a list of packets (type u8, length u16, payload):
+// lengths, checksums, the hello and an open backup are made right here, so that the fuzzer gets past them; an input that
+// begins with 0xff is the raw stream instead. The store keeps its frames in memory, for a real one syncs to the disk
+// and lets the fuzzer run three times a second.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
+#include <map>
+#include <mutex>
+#include <set>
 
-#include "protocol/checksum.h"
 #include "protocol/control.h"
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
@@ -50,20 +52,101 @@ class Collector final : public Transport {
   Bytes bytes;
 };
 
-struct TinyStore {
-  TinyStore() {
-    std::string name = (std::filesystem::temp_directory_path() / "vmferry-fuzz.XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    directory = name;
-    store::Store::init(directory / "store");
-    opened = store::Store::open(directory / "store");
+class MemoryStore final : public store::Store {
+ public:
+  MemoryStore() {
+    domain_.uuid = Uuid::derived(as_bytes("domain"));
+    domain_.key.bytes.fill(std::byte{'k'});
   }
-  ~TinyStore() {
-    opened.reset();
-    std::filesystem::remove_all(directory);
+  const Uuid& uuid() const noexcept override { return uuid_; }
+  const store::DomainFacts& domain() const noexcept override { return domain_; }
+  std::vector<bool> contains(std::span<const ChunkId> ids) override {
+    const std::lock_guard lock(mutex_);
+    std::vector<bool> present;
+    for (const ChunkId& id : ids) present.push_back(frame_of_.contains(id));
+    return present;
   }
-  std::filesystem::path directory;
-  std::unique_ptr<store::Store> opened;
+  std::uint64_t append(const FrameView& frame) override {
+    const std::lock_guard lock(mutex_);
+    for (const FrameChunk& chunk : frame.chunks) frame_of_.emplace(chunk.id, frames_.size());
+    frames_.emplace_back(frame.whole.begin(), frame.whole.end());
+    return frame.whole.size();
+  }
+  void sync() override {}
+  std::vector<Located> locate(std::span<const ChunkId> ids, std::vector<ChunkId>& missing) override {
+    const std::lock_guard lock(mutex_);
+    std::map<std::size_t, std::vector<ChunkId>> by_frame;
+    for (const ChunkId& id : std::set<ChunkId>(ids.begin(), ids.end())) {
+      const auto found = frame_of_.find(id);
+      if (found == frame_of_.end())
+        missing.push_back(id);
+      else
+        by_frame[found->second].push_back(id);
+    }
+    std::vector<Located> located;
+    for (auto& [frame, in_it] : by_frame)
+      located.push_back({{uuid_, frame, static_cast<std::uint32_t>(frames_[frame].size())}, std::move(in_it)});
+    return located;
+  }
+  Bytes read_frame(const store::FrameLocation& location) override {
+    const std::lock_guard lock(mutex_);
+    return frames_.at(location.offset);
+  }
+  std::unique_ptr<ChunkSource> chunk_source() override { return std::make_unique<Source>(*this); }
+  std::vector<PointSummary> points() override {
+    std::vector<PointSummary> all;
+    for (const RestorePoint& point : points_) all.push_back(summarize(point));
+    return all;
+  }
+  RestorePoint point(const Uuid& wanted) override {
+    for (const RestorePoint& point : points_)
+      if (point.uuid == wanted) return point;
+    throw Error(ErrorCode::not_found, "there is no such point");
+  }
+  RestorePoint add_point(RestorePoint point) override {
+    point.number = points_.size() + 1;
+    points_.push_back(point);
+    return point;
+  }
+  void remove_point(const Uuid&, bool) override {}
+  std::unique_ptr<Lease> lease(const Uuid&, const Uuid&, std::span<const Uuid>) override {
+    return std::make_unique<Held>();
+  }
+  store::StoreStatus status() override { return {}; }
+  void seal(std::uint64_t) override {}
+  std::vector<store::DamagedPoint> damaged_points() override { return {}; }
+  const std::vector<Warning>& notes() const noexcept override { return notes_; }
+
+ private:
+  struct Held final : Lease {
+    const Uuid& session() const noexcept override { return id; }
+    Uuid id;
+  };
+  class Source final : public ChunkSource {
+   public:
+    explicit Source(MemoryStore& store) : store_(store) {}
+    void get(std::span<const ChunkId> ids, const Use& use) override {
+      std::vector<ChunkId> missing;
+      for (const Located& located : store_.locate(ids, missing)) {
+        const Bytes bytes = store_.read_frame(located.frame);
+        FrameDecoder().decode_verified(parse_frame(bytes), store_.domain_.key, [&](const ChunkId& id, ByteView content) {
+          if (std::find(located.ids.begin(), located.ids.end(), id) != located.ids.end()) use(id, content);
+        });
+      }
+      if (!missing.empty()) throw Error(ErrorCode::damaged, "a chunk is missing");
+    }
+
+   private:
+    MemoryStore& store_;
+  };
+
+  Uuid uuid_ = Uuid::derived(as_bytes("store"));
+  store::DomainFacts domain_;
+  std::mutex mutex_;
+  std::map<ChunkId, std::size_t> frame_of_;
+  std::vector<Bytes> frames_;
+  std::vector<RestorePoint> points_;
+  std::vector<Warning> notes_;
 };
 
 Bytes stream_of(ByteView input) {
@@ -94,12 +177,12 @@ Bytes stream_of(ByteView input) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static TinyStore tiny;
+  MemoryStore memory;
   const ByteView input(reinterpret_cast<const std::byte*>(data), size);
   const bool raw = size > 0 && data[0] == 0xff;
   OneWay transport(raw ? Bytes(input.begin() + 1, input.end()) : stream_of(input));
   try {
-    target_server::serve_session(transport, *tiny.opened);
+    target_server::serve_session(transport, memory);
   } catch (const Error&) {
   }
   return 0;
