@@ -26,7 +26,7 @@ bool is_root_itself(const NameEntry& entry) {
 NameEntry root_entry(TreeCursor& cursor) {
   NameEntry root;
   root.record = root_directory_record | root_directory_record << 48;  // as NTFS makes it
-  root.name = u".";
+  root.name.assign(1, u'.');
   root.is_directory = true;
   cursor.seek(name_prefix(root_directory_record));
   if (!cursor.at_end() && cursor.entry().key.size() > 9 &&
