@@ -49,6 +49,11 @@ std::string volume_name(const std::string& disk_key, const disk::Partition& part
   return disk_key + " volume " + std::to_string(partition.number);
 }
 
+std::string kind_of(const disk::Partition& partition) {
+  if (!partition.signature.empty()) return partition.signature;
+  return partition.type.empty() ? "nothing that vmferry knows" : partition.type;
+}
+
 class BuiltLayout final : public DiskLayout {
  public:
   BuiltLayout(const disk::Disk& disk, const LayoutOptions& options, std::string disk_key)
@@ -113,8 +118,7 @@ void BuiltLayout::note_opaque(const disk::Partition& partition) {
     warnings_.push_back({"volume_not_cracked", name,
                          "the partition table calls it NTFS, but it does not begin like one: it was backed up whole"});
   else
-    notes_.push_back(name + " (" + (partition.signature.empty() ? partition.type : partition.signature) +
-                     ") is not NTFS: backed up whole, with its free space");
+    notes_.push_back(name + " (" + kind_of(partition) + ") is not NTFS: backed up whole, with its free space");
 }
 
 void BuiltLayout::crack_one(const disk::Partition& partition) {
@@ -126,9 +130,11 @@ void BuiltLayout::crack_one(const disk::Partition& partition) {
   // A few volumes may use all of the memory; the bound holds for many of them too.
   const std::size_t memory = options_.sort_memory_bytes / std::max<std::size_t>(1, table_.partitions.size() / 2);
   auto layout = std::make_unique<VolumeLayout>(options_.spool_directory, memory);
-  const crack::VolumeBytes bytes{partition.range.length, [this, &partition](std::uint64_t offset, std::span<std::byte> into) {
-                                   disk_.read(partition.range.offset + offset, into);
-                                 }};
+  crack::VolumeBytes bytes;
+  bytes.size_bytes = partition.range.length;
+  bytes.read = [this, &partition](std::uint64_t offset, std::span<std::byte> into) {
+    disk_.read(partition.range.offset + offset, into);
+  };
   try {
     crack::crack_volume(bytes, options_.sandbox, *layout);
   } catch (const Error& error) {

@@ -32,10 +32,10 @@ enum class MessageKind : std::uint32_t {
   file_facts,   // a = MFT reference -> events, then finished
   file_read,    // a = MFT reference -> events, then finished
   break_rule,   // tests of the sandbox itself: a = which BrokenRule
-  read_done,    // slot
+  read_done,    // slot, a = how many bytes it holds: what was needed, and what could be read ahead
   events_done,  // slot = buffer
   // Child to parent.
-  read,         // slot, a = offset in the volume, b = length, at most read_slot_bytes
+  read,         // slot, a = offset in the volume, b = length, at most read_slot_bytes, c = of which are needed now
   events,       // slot = buffer, a = length, at most event_buffer_bytes
   finished,     // the request is done
   failed,       // the request failed: slot = FailureKind, text says why
@@ -51,8 +51,9 @@ struct Message {
   std::uint32_t slot = 0;
   std::uint64_t a = 0;
   std::uint64_t b = 0;
+  std::uint64_t c = 0;
   std::uint32_t text_bytes = 0;
-  std::array<char, 228> text{};
+  std::array<char, 220> text{};
 };
 static_assert(sizeof(Message) == 256);
 

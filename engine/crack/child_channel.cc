@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::uint64_t read_ahead_first_bytes = 16 * 1024;
 
-// A read slot holds what lies around the first small read, aligned so: a cluster or two, a few MFT records.
-constexpr std::uint64_t read_alignment = 4096;
+// A read begins in the cluster that was asked for: what lies before it may be another file's.
+constexpr std::uint64_t read_alignment = 512;
 
 }  // namespace
 
@@ -47,6 +47,7 @@ Message ChildChannel::receive() {
 void ChildChannel::handle(const Message& message) {
   if (message.kind == MessageKind::read_done) {
     slots_[message.slot].in_flight = false;
+    slots_[message.slot].length = message.a;
   } else if (message.kind == MessageKind::events_done) {
     buffer_with_parent_[message.slot] = false;
   } else {
@@ -78,7 +79,7 @@ const ChildChannel::Slot* ChildChannel::slot_with(std::uint64_t offset) const {
   return nullptr;
 }
 
-std::size_t ChildChannel::start_read(std::uint64_t offset, std::uint64_t length) {
+std::size_t ChildChannel::start_read(std::uint64_t offset, std::uint64_t length, std::uint64_t needed) {
   std::size_t oldest = 0;
   for (std::size_t i = 1; i < slots_.size(); ++i) {
     if (slots_[i].used_at < slots_[oldest].used_at) oldest = i;
@@ -86,7 +87,7 @@ std::size_t ChildChannel::start_read(std::uint64_t offset, std::uint64_t length)
   Slot& slot = slots_[oldest];
   while (slot.in_flight) handle(receive());
   slot = {.offset = offset, .length = length, .used_at = ++tick_, .in_flight = true};
-  send({.kind = MessageKind::read, .slot = static_cast<std::uint32_t>(oldest), .a = offset, .b = length});
+  send({.kind = MessageKind::read, .slot = static_cast<std::uint32_t>(oldest), .a = offset, .b = length, .c = needed});
   return oldest;
 }
 
@@ -101,15 +102,17 @@ void ChildChannel::read(std::uint64_t offset, std::span<std::byte> into) {
       read_ahead_bytes_ = offset == next_sequential_ ? std::min<std::uint64_t>(read_ahead_bytes_ * 4, read_slot_bytes)
                                                      : read_ahead_first_bytes;
       const std::uint64_t from = offset / read_alignment * read_alignment;
-      const std::uint64_t wanted = std::max<std::uint64_t>(offset - from + into.size(), read_ahead_bytes_);
-      const std::uint64_t length = std::min({wanted, std::uint64_t{read_slot_bytes}, size_bytes_ - from});
-      found = &slots_[start_read(from, length)];
+      const std::uint64_t most = std::min<std::uint64_t>(read_slot_bytes, size_bytes_ - from);
+      const std::uint64_t needed = std::min<std::uint64_t>(offset - from + into.size(), most);
+      const std::uint64_t length = std::min(std::max(needed, read_ahead_bytes_), most);
+      found = &slots_[start_read(from, length, needed)];
       next_sequential_ = from + length;
     }
     Slot& slot = slots_[static_cast<std::size_t>(found - slots_.data())];
     while (slot.in_flight) handle(receive());
-    slot.used_at = ++tick_;
     const std::uint64_t at = offset - slot.offset;
+    if (at >= slot.length) continue;  // it was to be read ahead, and could not be
+    slot.used_at = ++tick_;
     const std::size_t part = std::min<std::size_t>(into.size(), slot.length - at);
     std::memcpy(into.data(), shared_ + static_cast<std::size_t>(found - slots_.data()) * read_slot_bytes + at, part);
     into = into.subspan(part);
@@ -121,7 +124,7 @@ void ChildChannel::prefetch(std::uint64_t offset, std::uint64_t length) {
   if (offset >= size_bytes_ || slot_with(offset) != nullptr) return;
   length = std::min({length, std::uint64_t{read_slot_bytes}, size_bytes_ - offset});
   if (length == 0) return;
-  start_read(offset, length);
+  start_read(offset, length, 0);
   next_sequential_ = offset + length;
 }
 

@@ -44,7 +44,7 @@ class ChildChannel final : public VolumeReader, public EventBuffers {
   Message receive();
   void handle(const Message& message);
   const Slot* slot_with(std::uint64_t offset) const;
-  std::size_t start_read(std::uint64_t offset, std::uint64_t length);
+  std::size_t start_read(std::uint64_t offset, std::uint64_t length, std::uint64_t needed);
 
   std::byte* shared_ = nullptr;
   std::uint64_t size_bytes_ = 0;

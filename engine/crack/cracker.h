@@ -25,6 +25,9 @@ void maybe_run_sandbox_child(int argc, char** argv);
 struct VolumeBytes {
   std::uint64_t size_bytes = 0;
   std::function<void(std::uint64_t offset, std::span<std::byte> into)> read;
+  // What the child has not asked for yet but may: false where it cannot be had right, then it is asked for again when it
+  // is needed. Optional: without it `read` serves that too.
+  std::function<bool(std::uint64_t offset, std::span<std::byte> into)> read_ahead;
 };
 
 struct SandboxLimits {

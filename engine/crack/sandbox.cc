@@ -178,14 +178,21 @@ struct Sandbox::State {
   }
 
   void serve_read(const Message& message) {
-    if (message.slot >= read_slots || message.b > read_slot_bytes || !range_fits(message.a, message.b, bytes.size_bytes)) {
+    if (message.slot >= read_slots || message.b > read_slot_bytes || message.c > message.b ||
+        !range_fits(message.a, message.b, bytes.size_bytes)) {
       fail("the cracker broke the rules of its channel (a read outside the volume)");
     }
     // Not into the slot itself: what `read` unpacks or checks on its way must not be reachable for the child.
     const std::span<std::byte> into(read_buffer.data(), message.b);
-    bytes.read(message.a, into);
-    std::memcpy(shared + message.slot * read_slot_bytes, into.data(), into.size());
-    send({.kind = MessageKind::read_done, .slot = message.slot});
+    std::uint64_t held = message.b;
+    if (bytes.read_ahead) {
+      if (message.c > 0) bytes.read(message.a, into.first(message.c));
+      if (message.b > message.c && !bytes.read_ahead(message.a + message.c, into.subspan(message.c))) held = message.c;
+    } else {
+      bytes.read(message.a, into);
+    }
+    std::memcpy(shared + message.slot * read_slot_bytes, into.data(), held);
+    send({.kind = MessageKind::read_done, .slot = message.slot, .a = held});
   }
 
   void serve_events(const Message& message, const std::function<void(ByteView)>& on_events) {

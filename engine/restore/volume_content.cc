@@ -25,6 +25,17 @@ void VolumeContent::mount() {
       throw;
     }
   };
+  bytes.read_ahead = [this](std::uint64_t offset, std::span<std::byte> into) {
+    // Past a file's clusters lies what is not the file's: what was left out there is no fault of the file.
+    if (!range_fits(offset, into.size(), volume_.length)) return false;
+    try {
+      image_.read(volume_.offset + offset, into, ImageReader::LeftOut::refused);
+      return true;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::unreachable || error.code() == ErrorCode::cancelled) throw;
+      return false;
+    }
+  };
   reading_file_ = false;
   files_ = std::make_unique<crack::VolumeFiles>(std::move(bytes), limits_);
   files_served_ = 0;
