@@ -66,7 +66,8 @@ class MachineRestore {
     struct stat facts {};
     if (lstat(path.c_str(), &facts) != 0) return;
     if (!S_ISREG(facts.st_mode))
-      throw Error(ErrorCode::exists, "the output is there already, and is no file", path.string());
+      throw Error(ErrorCode::exists, "the output is there already, and is no file", path.string(),
+                  "give the name of the file to write");
     if (!options_.force)
       throw Error(ErrorCode::exists, "the output is there already", path.string(), "--force overwrites it");
     refuse_disk_in_use(path);

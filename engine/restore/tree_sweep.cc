@@ -1,7 +1,6 @@
 #include "engine/restore/tree_sweep.h"
 
 #include <algorithm>
-#include <optional>
 #include <unordered_map>
 
 #include "protocol/error.h"
@@ -28,10 +27,10 @@ std::vector<KeyRange> joined(std::vector<KeyRange> ranges) {
   return result;
 }
 
-// A node to read, and the key that everything in it is below (nullopt: no bound).
+// A node to read, and the key that everything in it is below. Empty: no bound; no key below another one is empty.
 struct Wanted {
   ChunkId node;
-  std::optional<Bytes> upper;
+  Bytes upper;
 };
 
 class Sweep {
@@ -42,16 +41,16 @@ class Sweep {
   void run(const TreeRoot& root) {
     if (root.levels == 0 || ranges_.empty()) return;
     if (root.levels > limits::tree_depth_max) throw Error(ErrorCode::malformed, "a tree is too deep");
-    std::vector<Wanted> wanted{Wanted{root.node, std::nullopt}};
+    std::vector<Wanted> wanted{Wanted{root.node, {}}};
     for (unsigned level = root.levels; level-- > 0 && !wanted.empty();) wanted = read_level(wanted, level);
   }
 
  private:
   // Whether a range touches keys in [lower, upper).
-  bool touches(const Bytes& lower, const std::optional<Bytes>& upper) const {
+  bool touches(const Bytes& lower, const Bytes& upper) const {
     const auto range = std::lower_bound(ranges_.begin(), ranges_.end(), lower,
                                         [](const KeyRange& r, const Bytes& key) { return less(r.last, key); });
-    return range != ranges_.end() && (!upper || less(range->first, *upper));
+    return range != ranges_.end() && (upper.empty() || less(range->first, upper));
   }
 
   std::vector<Wanted> read_level(const std::vector<Wanted>& wanted, unsigned level) {
@@ -73,15 +72,14 @@ class Sweep {
     return below;
   }
 
-  void read_node(const TreeNode& node, const std::optional<Bytes>& upper, std::vector<Wanted>& below) {
+  void read_node(const TreeNode& node, const Bytes& upper, std::vector<Wanted>& below) {
     for (std::size_t i = 0; i < node.children.size(); ++i) {
-      const bool last = i + 1 == node.children.size();
-      std::optional<Bytes> bound = last ? upper : std::optional(node.children[i + 1].first_key);
-      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, std::move(bound)});
+      const Bytes& bound = i + 1 == node.children.size() ? upper : node.children[i + 1].first_key;
+      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, bound});
     }
     for (std::size_t i = 0; i < node.entries.size(); ++i) {
-      const bool last = i + 1 == node.entries.size();
-      if (touches(node.entries[i].key, last ? upper : std::optional(node.entries[i + 1].key))) visit_(node.entries[i]);
+      const Bytes& bound = i + 1 == node.entries.size() ? upper : node.entries[i + 1].key;
+      if (touches(node.entries[i].key, bound)) visit_(node.entries[i]);
     }
   }
 

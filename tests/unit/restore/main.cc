@@ -1,0 +1,10 @@
+// The cracker's child is this same program: it must be asked first.
+#include <gtest/gtest.h>
+
+#include "engine/crack/cracker.h"
+
+int main(int argc, char** argv) {
+  vmferry::crack::maybe_run_sandbox_child(argc, argv);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
