@@ -60,15 +60,27 @@ Uuid derived_machine_uuid(const std::string& name, const Uuid& first_disk) {
   return Uuid::derived(from.view());
 }
 
+// Made up at random, for a disk that had nothing to derive it from.
+bool is_random(const Uuid& uuid) { return std::to_integer<unsigned>(uuid.bytes[6]) >> 4 == 4; }
+
+// The last point's disk of this key, where it says what kind of identity the disk had.
+const PointDisk* former_disk(const SourceDisk& disk, LastPoint& last) {
+  if (const RestorePoint* point = last.get())
+    for (const PointDisk& former : point->disks)
+      if (former.key == disk.key) return &former;
+  return nullptr;
+}
+
 DiskIdentity identify_disk(const SourceDisk& disk, const std::string& name, catalog::Catalog& catalog, LastPoint& last) {
   if (const Uuid& own = disk.disk->description().uuid; !own.is_none()) return {own, false, true};
   if (const Uuid derived = derived_disk_uuid(*disk.disk); !derived.is_none()) return {derived, true, true};
-  if (const auto remembered = catalog.made_up_uuid("disk", disk_memory_name(name, disk.key)))
-    return {*remembered, true, true};
-  if (const RestorePoint* point = last.get())
-    for (const PointDisk& former : point->disks)
-      if (former.key == disk.key && former.uuid_made_up) return {former.uuid, true, true};
-  return {Uuid::random(), true, false};
+  const auto remembered = catalog.made_up_uuid("disk", disk_memory_name(name, disk.key));
+  if (remembered && is_random(*remembered)) return {*remembered, true, true};
+  const PointDisk* former = former_disk(disk, last);
+  if (former == nullptr) return {Uuid::random(), true, false};
+  if (former->uuid_made_up && is_random(former->uuid)) return {former->uuid, true, true};
+  // A disk without an identity where there was one with: not the same disk. The target is told, and refuses the name.
+  return {Uuid::random(), true, true};
 }
 
 Uuid made_up_machine(const Identity& identity, catalog::Catalog& catalog, LastPoint& last) {
