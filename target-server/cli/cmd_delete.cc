@@ -33,7 +33,9 @@ void add_delete_command(CLI::App& app, Invocation& invocation) {
   const auto directory = std::make_shared<std::string>();
   const auto name = std::make_shared<std::string>();
   const auto dry_run = std::make_shared<bool>(false);
-  command->add_option("point", *name, "the restore point: NAME@NUMBER or NAME@id:PREFIX")->required()->type_name("NAME@POINT");
+  command->add_option("point", *name, "the restore point: NAME@NUMBER or NAME@id:PREFIX")
+      ->required()
+      ->type_name("NAME@POINT");
   command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
   command->add_flag("--dry-run", *dry_run, "only say what would be deleted");
   command->footer("Example:\n  vmferry-target delete web1@12 --store /backup/vmferry --dry-run");

@@ -19,8 +19,8 @@ void add_init_command(CLI::App& app, Invocation& invocation) {
                                             {"uuid", made->uuid().to_string()},
                                             {"domain_uuid", made->domain().uuid.to_string()}};
       return Outcome{"A store was made in " + *directory +
-                         ".\nPrint its key now, and keep it elsewhere: vmferry-target key export --store " + *directory +
-                         "\nBack up to it:  vmferry backup DISK.vmdk --target file://" +
+                         ".\nPrint its key now, and keep it elsewhere: vmferry-target key export --store " +
+                         *directory + "\nBack up to it:  vmferry backup DISK.vmdk --target file://" +
                          std::filesystem::absolute(*directory).string() + "\n",
                      json_members(facts)};
     };

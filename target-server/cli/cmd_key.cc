@@ -9,7 +9,8 @@ namespace vmferry::target_server {
 void add_key_command(CLI::App& app, Invocation& invocation) {
   CLI::App* key = app.add_subcommand("key", "The key that every chunk of the store is named by");
   key->require_subcommand(1);
-  CLI::App* command = key->add_subcommand("export", "Print the key, to be kept elsewhere: without it the store is lost");
+  CLI::App* command =
+      key->add_subcommand("export", "Print the key, to be kept elsewhere: without it the store is lost");
   const auto directory = std::make_shared<std::string>();
   command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
   command->footer("Example:\n  vmferry-target key export --store /backup/vmferry > vmferry-key.txt\n"

@@ -58,8 +58,8 @@ class StopSignals {
 
 Outcome serve(const Settings& settings, const Invocation& invocation) {
   const std::filesystem::path directory = std::filesystem::absolute(settings.directory);
-  const std::string socket =
-      settings.socket.empty() ? (directory / "serve.sock").string() : std::filesystem::absolute(settings.socket).string();
+  const std::string socket = settings.socket.empty() ? (directory / "serve.sock").string()
+                                                     : std::filesystem::absolute(settings.socket).string();
   StopSignals signals;  // before any thread is there
   const auto opened = store::Store::open(directory, {.socket = socket});
   const auto listener = listen_unix(socket);

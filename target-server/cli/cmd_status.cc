@@ -57,7 +57,8 @@ void add_status_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("status", "Say what a store holds, and who uses it");
   const auto directory = std::make_shared<std::string>();
   command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
-  command->footer("Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged.");
+  command->footer(
+      "Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged.");
   command->callback([&invocation, directory] { invocation.run = [directory] { return status_of(*directory); }; });
 }
 

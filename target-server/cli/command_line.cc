@@ -13,7 +13,8 @@ constexpr int usage_exit_code = 64;
 
 void print(const Invocation& invocation, const Outcome& outcome) {
   if (invocation.json)
-    std::cout << "{\"exit_code\":" << outcome.exit_code << (outcome.members.empty() ? "" : ",") << outcome.members << "}\n";
+    std::cout << "{\"exit_code\":" << outcome.exit_code << (outcome.members.empty() ? "" : ",") << outcome.members
+              << "}\n";
   else
     std::cout << outcome.text;
   std::cout.flush();

@@ -31,17 +31,21 @@ std::string value_of(std::string_view text, std::string_view name) {
 }  // namespace
 
 void write_about(const std::filesystem::path& store, const AboutStore& about) {
-  const std::string text = "# A store of vmferry. Packs, points and domains are the data; the rest can be rebuilt.\n"
-                           "format_version = " + std::to_string(format_version) +
-                           "\nuuid = \"" + about.store.to_string() + "\"\ndomain = \"" + about.domain.to_string() + "\"\n";
+  const std::string text =
+      "# A store of vmferry. Packs, points and domains are the data; the rest can be rebuilt.\n"
+      "format_version = " +
+      std::to_string(format_version) + "\nuuid = \"" + about.store.to_string() + "\"\ndomain = \"" +
+      about.domain.to_string() + "\"\n";
   write_durably(store / about_file_name, as_bytes(text), Existing::keep);
 }
 
 AboutStore read_about(const std::filesystem::path& store) {
   const std::filesystem::path file = store / about_file_name;
   if (!facts_of(file))
-    throw Error(ErrorCode::not_found, "no vmferry store in " + store.string() + ": is the disk mounted? `vmferry-target "
-                "init --store " + store.string() + "` makes one");
+    throw Error(ErrorCode::not_found, "no vmferry store in " + store.string() +
+                                          ": is the disk mounted? `vmferry-target "
+                                          "init --store " +
+                                          store.string() + "` makes one");
   const Bytes bytes = read_whole(file, file_bytes_max);
   const std::string_view text = as_text(bytes);
   const std::string version_text = value_of(text, "format_version");
@@ -54,8 +58,9 @@ AboutStore read_about(const std::filesystem::path& store) {
   const std::optional<Uuid> uuid = Uuid::parse(value_of(text, "uuid"));
   const std::optional<Uuid> domain = Uuid::parse(value_of(text, "domain"));
   if (version != format_version || !uuid || uuid->is_none() || !domain || domain->is_none())
-    throw Error(ErrorCode::damaged, "the store's description is damaged", file,
-                "it needs the lines format_version = 1, uuid = \"...\" and domain = \"...\" (every pack's header has both)");
+    throw Error(
+        ErrorCode::damaged, "the store's description is damaged", file,
+        "it needs the lines format_version = 1, uuid = \"...\" and domain = \"...\" (every pack's header has both)");
   return {*uuid, *domain};
 }
 

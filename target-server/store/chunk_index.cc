@@ -50,7 +50,8 @@ Uuid uuid_of(ByteView bytes) {
 }
 
 void prepare(Database& database, const Uuid& store, ChunkIndex::Mode mode) {
-  Transaction transaction(database, mode == ChunkIndex::Mode::write ? Transaction::Kind::write : Transaction::Kind::read);
+  Transaction transaction(database,
+                          mode == ChunkIndex::Mode::write ? Transaction::Kind::write : Transaction::Kind::read);
   if (database.number("SELECT count(*) FROM sqlite_schema") == 0 && mode == ChunkIndex::Mode::write) {
     database.run(schema);
     Statement about(database, "INSERT INTO about(schema, store) VALUES(?1, ?2)");

@@ -134,7 +134,8 @@ LoadedDomain load_domain(const std::filesystem::path& store, const Uuid& domain)
     }
   }
   if (!found)
-    throw Error(ErrorCode::damaged, "the store's domain key is lost: no copy of it is good", copies_of(store, domain)[0],
+    throw Error(ErrorCode::damaged, "the store's domain key is lost: no copy of it is good",
+                copies_of(store, domain)[0],
                 first_reason + "; put the text of an earlier `vmferry-target key export` there");
   return loaded;
 }

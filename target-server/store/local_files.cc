@@ -90,7 +90,8 @@ std::size_t read_at(const Descriptor& file, std::uint64_t offset, std::span<std:
                     const std::filesystem::path& path) {
   std::size_t done = 0;
   while (done < into.size()) {
-    const ssize_t got = ::pread(file.number(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t got =
+        ::pread(file.number(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw system_error(errno, "cannot read a file of the store", path);
     if (got == 0) break;

@@ -64,7 +64,8 @@ void LocalStore::check_reserve(std::uint64_t more_bytes) {
   if (space.available < reserve || space.available - reserve < more_bytes)
     throw Error(ErrorCode::no_space, "the store's disk is full", place_.directory,
                 std::to_string(space.available / limits::MiB) + " MiB are free, " +
-                    std::to_string(reserve / limits::MiB) + " MiB are kept in reserve; delete restore points or add space");
+                    std::to_string(reserve / limits::MiB) +
+                    " MiB are kept in reserve; delete restore points or add space");
 }
 
 // --- chunks

@@ -19,7 +19,8 @@ std::filesystem::path index_file(const std::filesystem::path& directory) { retur
 std::string busy_message(const Holder& holder) {
   std::string message = "the store is in use by process " + std::to_string(holder.pid);
   if (!holder.command.empty()) message += " (" + holder.command + ")";
-  return message + (holder.socket.empty() ? "; wait until it is done" : "; use --target unix://" + holder.socket + ", or wait");
+  return message +
+         (holder.socket.empty() ? "; wait until it is done" : "; use --target unix://" + holder.socket + ", or wait");
 }
 
 void remove_index(const std::filesystem::path& directory) {

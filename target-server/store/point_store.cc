@@ -192,7 +192,8 @@ void PointStore::remove(const Uuid& uuid) {
   if (name.empty()) throw Error(ErrorCode::not_found, "no such restore point in the store", uuid.to_string());
   const std::optional<NameParts> parts = parts_of(name);
   // The number must stay given, also where the machine's file is lost and this is its newest point.
-  const std::filesystem::path numbers = store_ / "machines" / std::filesystem::path(parts->folder).lexically_relative("points");
+  const std::filesystem::path numbers =
+      store_ / "machines" / std::filesystem::path(parts->folder).lexically_relative("points");
   if (!facts_of(numbers)) {
     make_directory(numbers.parent_path());
     write_durably(numbers, as_bytes("next " + std::to_string(parts->number + 1) + "\n"), Existing::keep);

@@ -25,7 +25,8 @@ struct UuidHash {
 using KnownPacks = std::unordered_map<Uuid, IndexedPack, UuidHash>;
 
 std::optional<Uuid> pack_of(std::string_view file_name) {
-  if (const std::size_t slash = file_name.rfind('/'); slash != std::string_view::npos) file_name.remove_prefix(slash + 1);
+  if (const std::size_t slash = file_name.rfind('/'); slash != std::string_view::npos)
+    file_name.remove_prefix(slash + 1);
   if (!file_name.ends_with(pack_suffix)) return std::nullopt;
   return Uuid::parse(file_name.substr(0, file_name.size() - pack_suffix.size()));
 }
@@ -114,7 +115,9 @@ void Run::recover_open_pack(const Uuid& pack, const std::filesystem::path& path)
   if (is_sealed_already(pack, path)) return;
   const Descriptor file = open_file(path, may_write_ ? O_RDWR : O_RDONLY);
   const std::uint64_t size = facts_of(file, path).size;
-  const ReadAt read = [&](std::uint64_t offset, std::span<std::byte> into) { return read_at(file, offset, into, path); };
+  const ReadAt read = [&](std::uint64_t offset, std::span<std::byte> into) {
+    return read_at(file, offset, into, path);
+  };
   Journal::Found found;
   try {
     Bytes header(pack_header_bytes);
@@ -243,8 +246,8 @@ std::optional<PackTrailer> Run::read_sealed_pack(const std::string& name, const 
 void Run::index_sealed_packs() {
   std::vector<IndexedPack> packs;
   // On the disk of the store's index; readers have theirs in a temporary directory.
-  ExternalSorter<ChunkIndex::BulkRow, RowById> rows(may_write_ ? place_.directory : std::filesystem::temp_directory_path(),
-                                                    sort_bytes_max);
+  ExternalSorter<ChunkIndex::BulkRow, RowById> rows(
+      may_write_ ? place_.directory : std::filesystem::temp_directory_path(), sort_bytes_max);
   objects_.list("packs", [&](const std::string& name, const ObjectFacts& facts) {
     const std::optional<Uuid> pack = pack_of(name);
     if (!pack || name != pack_object_name(*pack)) return;
@@ -258,7 +261,8 @@ void Run::index_sealed_packs() {
     if (!trailer) return;
     if (indexed != nullptr) {
       if (indexed->sealed && indexed->size == facts.size && indexed->check == trailer->check && trailer->check != 0) {
-        index_.add({*pack, true, facts.size, facts.modified_ns, trailer->check, 0}, {});  // copied: only its time differs
+        index_.add({*pack, true, facts.size, facts.modified_ns, trailer->check, 0},
+                   {});  // copied: only its time differs
         seen_.insert(*pack);
         return;
       }

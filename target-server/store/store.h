@@ -46,7 +46,7 @@ struct StoreOptions {
   bool writable = true;
   double reserve_fraction = 0.02;                // of the file system: backups stop, maintenance does not
   std::uint64_t pack_bytes_target = 256ULL << 20;
-  std::string socket;                            // where this process serves: told to whom it keeps waiting
+  std::string socket{};                          // where this process serves: told to whom it keeps waiting
 };
 
 // A point file that cannot be read. It is listed, so that nobody takes it for deleted.

@@ -42,7 +42,8 @@ TEST(KilledWriter, LosesNothingThatSyncReturnedFor) {
     const pid_t child = ::fork();
     if (child == 0) {
       // Appends, syncs, seals and adds points for ever, and tells what is durable.
-      const auto store = Store::open(directory, {.writable = true, .reserve_fraction = 0, .pack_bytes_target = 60'000, .socket = {}});
+      const auto store =
+          Store::open(directory, {.writable = true, .reserve_fraction = 0, .pack_bytes_target = 60'000, .socket = {}});
       for (std::uint64_t i = 0;; ++i) {
         std::vector<ChunkId> ids = append_frame(*store, round * 1'000'000 + i * 10, 3, 5000);
         store->sync();
@@ -89,7 +90,8 @@ TEST(FullDisk, StopsAppendsAndLosesNothingAndTheStoreIsUsableAgain) {
   write_file(ballast, Bytes(1u << 20));
   std::vector<ChunkId> durable;
   {
-    const auto store = Store::open(directory, {.writable = true, .reserve_fraction = 0, .pack_bytes_target = 3u << 20, .socket = {}});
+    const auto store =
+        Store::open(directory, {.writable = true, .reserve_fraction = 0, .pack_bytes_target = 3u << 20, .socket = {}});
     std::vector<ChunkId> appended;
     std::uint64_t next = 0;
     // The kernel's ENOSPC, not the reserve: it is asked for only every 16 MiB.

@@ -46,7 +46,8 @@ TEST(PackFormat, TheDocumentedPackReadsAsThePageSaysAndIsWrittenTheSame) {
   const PackTrailer trailer = read_pack_trailer(reader_of(pack), pack.size(), header.pack);
   ASSERT_EQ(trailer.chunks.size(), 2u);
   Bytes again = encode_pack_header(header);
-  const ByteView frame = ByteView(pack).subspan(again.size(), static_cast<std::size_t>(trailer.frames_end) - again.size());
+  const ByteView frame =
+      ByteView(pack).subspan(again.size(), static_cast<std::size_t>(trailer.frames_end) - again.size());
   EXPECT_EQ(parse_frame(frame).chunks.size(), 2u);
   again.insert(again.end(), frame.begin(), frame.end());
   const Bytes tail = encode_pack_trailer(header.pack, trailer.frames_end, trailer.chunks);

@@ -16,7 +16,8 @@ class Recovery : public StoreTest {
     return found.size() == 1 ? found[0] : std::filesystem::path();
   }
   void delete_index() {
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(directory_ / (std::string("index.sqlite") + suffix));
+    for (const char* suffix : {"", "-wal", "-shm"})
+      std::filesystem::remove(directory_ / (std::string("index.sqlite") + suffix));
   }
   void copy_store(const std::filesystem::path& to) {
     std::filesystem::remove_all(to);
@@ -108,13 +109,15 @@ TEST_F(Recovery, AnOldIndexUnderANewerStoreAndTheReverseComeRight) {
   }
   copy_store(now);
 
-  std::filesystem::copy_file(old / "index.sqlite", now / "index.sqlite", std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(old / "index.sqlite", now / "index.sqlite",
+                             std::filesystem::copy_options::overwrite_existing);
   {
     const auto newer = Store::open(now);
     expect_readable(*newer, early);
     expect_readable(*newer, late);
   }
-  std::filesystem::copy_file(directory_ / "index.sqlite", old / "index.sqlite", std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(directory_ / "index.sqlite", old / "index.sqlite",
+                             std::filesystem::copy_options::overwrite_existing);
   {
     const auto rolled_back = Store::open(old);
     expect_readable(*rolled_back, early);

@@ -107,7 +107,8 @@ inline void write_file(const std::filesystem::path& path, ByteView bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
 }
-inline std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder, const std::string& extension) {
+inline std::vector<std::filesystem::path> files_below(const std::filesystem::path& folder,
+                                                      const std::string& extension) {
   std::vector<std::filesystem::path> found;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
     if (entry.is_regular_file() && entry.path().extension() == extension) found.push_back(entry.path());
@@ -118,7 +119,8 @@ class StoreTest : public testing::Test {
  protected:
   StoreTest() : directory_(scratch_.path() / "store") { Store::init(directory_); }
   std::unique_ptr<Store> open(bool writable = true, std::uint64_t pack_bytes = 256u << 20) {
-    return Store::open(directory_, {.writable = writable, .reserve_fraction = 0, .pack_bytes_target = pack_bytes, .socket = {}});
+    return Store::open(directory_,
+                       {.writable = writable, .reserve_fraction = 0, .pack_bytes_target = pack_bytes, .socket = {}});
   }
   TemporaryDirectory scratch_;
   const std::filesystem::path directory_;

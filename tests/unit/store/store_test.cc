@@ -101,7 +101,8 @@ TEST_F(StoreTest, OpeningNeverCreatesAStore) {
   const std::filesystem::path nowhere = scratch_.path() / "nowhere";
   std::string message;
   EXPECT_EQ(error_of([&] { Store::open(nowhere); }, &message), ErrorCode::not_found);
-  EXPECT_THAT(message, HasSubstr("is the disk mounted? `vmferry-target init --store " + nowhere.string() + "` makes one"));
+  EXPECT_THAT(message,
+              HasSubstr("is the disk mounted? `vmferry-target init --store " + nowhere.string() + "` makes one"));
   EXPECT_FALSE(std::filesystem::exists(nowhere));
 }
 
@@ -134,7 +135,8 @@ TEST_F(StoreTest, BelowTheReserveNothingIsAppendedAndWhatIsThereIsReadable) {
     const auto store = open();
     id = append_frame(*store, 1)[0];
   }
-  const auto full = Store::open(directory_, {.writable = true, .reserve_fraction = 1.0, .pack_bytes_target = 1u << 20, .socket = {}});
+  const auto full =
+      Store::open(directory_, {.writable = true, .reserve_fraction = 1.0, .pack_bytes_target = 1u << 20, .socket = {}});
   std::string message;
   EXPECT_EQ(error_of([&] { append_frame(*full, 2); }, &message), ErrorCode::no_space);
   EXPECT_THAT(message, HasSubstr("kept in reserve"));
