@@ -1,4 +1,4 @@
-// compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES: says what differs, by kind, and fails if anything
+// compare-disks ORIGINAL.raw RESTORED.raw [VOLUME_OFFSET VOLUME_BYTES]...: says what differs, by kind, and fails if anything
 // differs that a default backup does not leave out. libntfs-3g says what is free and where the pagefile lies.
 #include <algorithm>
 #include <cstdio>
@@ -20,18 +20,21 @@ struct LeftOut {
   std::vector<ByteRange> excluded;
 };
 
-LeftOut left_out(const std::filesystem::path& disk, ByteRange volume) {
+void add_left_out(const std::filesystem::path& disk, ByteRange volume, LeftOut& result) {
   const NtfsImage image(disk, volume, NtfsAccess::read_only);
-  LeftOut result{image.free_ranges(), {}};
-  for (const char* path : {"/pagefile.sys", "/swapfile.sys", "/hiberfil.sys"}) {
-    if (!image.exists(path)) continue;
-    const auto ranges = image.ranges(path);
-    result.excluded.insert(result.excluded.end(), ranges.begin(), ranges.end());
-  }
-  for (auto* ranges : {&result.free, &result.excluded}) {
-    for (ByteRange& range : *ranges) range.offset += volume.offset;
+  const auto add = [&](std::vector<ByteRange>& to, const std::vector<ByteRange>& ranges) {
+    for (const ByteRange& range : ranges) to.push_back({range.offset + volume.offset, range.length});
+  };
+  add(result.free, image.free_ranges());
+  for (const char* path : {"/pagefile.sys", "/swapfile.sys", "/hiberfil.sys"})
+    if (image.exists(path)) add(result.excluded, image.ranges(path));
+}
+
+LeftOut left_out(const std::filesystem::path& disk, const std::vector<ByteRange>& volumes) {
+  LeftOut result;
+  for (const ByteRange& volume : volumes) add_left_out(disk, volume, result);
+  for (auto* ranges : {&result.free, &result.excluded})
     std::sort(ranges->begin(), ranges->end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
-  }
   return result;
 }
 
@@ -41,12 +44,13 @@ bool holds(const std::vector<ByteRange>& ranges, std::uint64_t offset) {
   return after != ranges.begin() && offset < std::prev(after)->end();
 }
 
-int compare(const std::filesystem::path& original, const std::filesystem::path& restored, ByteRange volume) {
+int compare(const std::filesystem::path& original, const std::filesystem::path& restored,
+            const std::vector<ByteRange>& volumes) {
   constexpr std::uint64_t piece_bytes = 1 << 20;
   constexpr std::uint64_t sector = 512;
   const std::uint64_t bytes = std::filesystem::file_size(original);
   if (std::filesystem::file_size(restored) != bytes) throw std::runtime_error("the disks differ in size");
-  const LeftOut skipped = left_out(original, volume);
+  const LeftOut skipped = left_out(original, volumes);
   std::uint64_t in_free = 0;
   std::uint64_t in_excluded = 0;
   std::uint64_t wrong = 0;
@@ -78,9 +82,11 @@ int compare(const std::filesystem::path& original, const std::filesystem::path& 
 
 int main(int count, char** words) {
   try {
-    if (count != 5)
-      throw std::runtime_error("usage: compare-disks ORIGINAL.raw RESTORED.raw VOLUME_OFFSET VOLUME_BYTES");
-    return compare(words[1], words[2], {std::stoull(words[3]), std::stoull(words[4])});
+    if (count < 3 || count % 2 == 0)
+      throw std::runtime_error("usage: compare-disks ORIGINAL.raw RESTORED.raw [VOLUME_OFFSET VOLUME_BYTES]...");
+    std::vector<ByteRange> volumes;
+    for (int i = 3; i < count; i += 2) volumes.push_back({std::stoull(words[i]), std::stoull(words[i + 1])});
+    return compare(words[1], words[2], volumes);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "compare-disks: %s\n", error.what());
     return 2;
