@@ -75,6 +75,15 @@ def print_bars(found):
         print(f"| {what} | {measured:.3f} {unit} | {most:.3f} {unit} | {'pass' if measured <= most else 'FAIL'} |")
 
 
+def save(path, facts, results, large):
+    if path is None:
+        return
+    found = [{"what": what, "measured": measured, "at_most": most, "unit": unit, "pass": measured <= most}
+             for what, measured, most, unit in bars(results, large)]
+    with open(path, "w") as file:
+        json.dump({"case": facts, "results": results, "large": large, "bars": found}, file, indent=1)
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", required=True, help="what make-case wrote")
@@ -117,14 +126,13 @@ def main():
             results.update({name: result for name, result in earlier["results"].items() if name != "vmferry"})
             say(f"the peers' numbers are from {arguments.peers_from}")
         elif arguments.only != "vmferry":
-            results.update(peers.measure_all(arguments.case, work, arguments.peers.split(","), say))
+            for name, result in peers.measure_all(arguments.case, work, arguments.peers.split(","), say):
+                results[name] = result
+                save(arguments.json, facts, results, large)  # so that an interrupted run is not lost
     finally:
         shutil.rmtree(work, ignore_errors=True)
     found = bars(results, large)
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            bar_list = [{"what": w, "measured": m, "at_most": a, "unit": u, "pass": m <= a} for w, m, a, u in found]
-            json.dump({"case": facts, "results": results, "large": large, "bars": bar_list}, file, indent=1)
+    save(arguments.json, facts, results, large)
     print(table(results))
     if found:
         print_bars(found)

@@ -149,13 +149,12 @@ PEERS = {"restic": Restic, "borg": Borg, "casync": Casync, "rsync": Rsync}
 
 
 def measure_all(case, work, names, say):
-    results = {}
+    """Yields the name and the result of each as soon as it is measured."""
     for program in names:
         if shutil.which(program) is None:
             say(f"{program} is not installed (bench/install-peers): left out")
             continue
         say(f"{program} ...")
         peer = PEERS[program](work)
-        results[peer.name] = peer.measure(case, work)
+        yield peer.name, peer.measure(case, work)
         shutil.rmtree(peer.work)
-    return results
