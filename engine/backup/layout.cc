@@ -1,6 +1,7 @@
 #include "engine/backup/layout.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "engine/backup/volume_layout.h"
@@ -44,6 +45,11 @@ class Spool {
   TemporaryFile file_;
   std::vector<T> buffer_;
 };
+
+// A volume's last stream: its remainder, or all of it where it is opaque. The disk's outside is the tail of no volume.
+StreamKey tail_of(std::size_t volume) {
+  return {static_cast<std::uint32_t>(volume), std::numeric_limits<std::uint32_t>::max(), 0};
+}
 
 std::string volume_name(const std::string& disk_key, const disk::Partition& partition) {
   return disk_key + " volume " + std::to_string(partition.number);
@@ -92,7 +98,7 @@ class BuiltLayout final : public DiskLayout {
   void assemble();
   void assemble_cracked(std::size_t index);
   void skip(const ByteRange& range, MapKind kind, KindBytes& into);
-  void whole_range(const ByteRange& range, std::uint64_t ordinal, std::uint64_t& stream_offset, KindBytes& into);
+  void whole_range(const ByteRange& range, const StreamKey& stream, std::uint64_t& stream_offset, KindBytes& into);
 
   const disk::Disk& disk_;
   LayoutOptions options_;
@@ -100,10 +106,7 @@ class BuiltLayout final : public DiskLayout {
   disk::PartitionTable table_;
   std::vector<LayoutVolume> volumes_;
   std::vector<std::unique_ptr<VolumeLayout>> cracked_;  // beside volumes_; null where opaque
-  // The ordinals of a volume's streams begin here; the last one of each is its remainder (or, opaque, its only one).
-  std::vector<std::uint64_t> first_ordinals_;
-  std::uint64_t outside_ordinal_ = 0;
-  std::vector<std::uint64_t> tail_stream_bytes_;  // of each volume's last stream, then of the outside
+  std::vector<std::uint64_t> tail_stream_bytes_;  // of each volume's last stream (tail_of), then of the outside
   ExternalSorter<StreamPiece, PieceOrder> pieces_;
   Spool<SkippedRange> skipped_;
   KindBytes bytes_;
@@ -161,7 +164,7 @@ void BuiltLayout::skip(const ByteRange& range, MapKind kind, KindBytes& into) {
 }
 
 // A range of which every byte is kept, but for what the source itself calls a hole.
-void BuiltLayout::whole_range(const ByteRange& range, std::uint64_t ordinal, std::uint64_t& stream_offset,
+void BuiltLayout::whole_range(const ByteRange& range, const StreamKey& stream, std::uint64_t& stream_offset,
                               KindBytes& into) {
   for (std::uint64_t at = range.offset; at < range.end();) {
     const disk::DiskExtent extent = disk_.extent_at(at);
@@ -170,7 +173,7 @@ void BuiltLayout::whole_range(const ByteRange& range, std::uint64_t ordinal, std
     if (extent.hole) {
       skip(part, MapKind::hole, into);
     } else {
-      pieces_.add({ordinal, stream_offset, part});
+      pieces_.add({stream, stream_offset, part});
       stream_offset += part.length;
       into.data += part.length;
     }
@@ -197,8 +200,7 @@ void BuiltLayout::assemble_cracked(std::size_t index) {
   volume.hiberfil_bytes = keep.hiberfil ? 0 : layout.hiberfil_bytes();
 
   const std::uint64_t base = volume.partition.range.offset;
-  const std::uint64_t first = first_ordinals_[index];
-  const std::uint64_t remainder = first + layout.stream_count();
+  const StreamKey remainder = tail_of(index);
   std::uint64_t remainder_bytes = 0;
   // Neighbouring remainder ranges of different rules are one: then the source's hole map is asked once.
   ByteRange open;
@@ -207,9 +209,10 @@ void BuiltLayout::assemble_cracked(std::size_t index) {
     open.length = 0;
   };
   VolumeLayout::Visitor visitor;
-  visitor.piece = [&](std::uint64_t ordinal, std::uint64_t stream_offset, ByteRange range) {
+  visitor.piece = [&](StreamKey stream, std::uint64_t stream_offset, ByteRange range) {
     close_open();
-    pieces_.add({first + ordinal, stream_offset, {base + range.offset, range.length}});
+    stream.volume = static_cast<std::uint32_t>(index);
+    pieces_.add({stream, stream_offset, {base + range.offset, range.length}});
     volume.bytes.data += range.length;
   };
   visitor.remainder = [&](ByteRange range) {
@@ -243,12 +246,7 @@ void BuiltLayout::assemble_cracked(std::size_t index) {
 }
 
 void BuiltLayout::assemble() {
-  std::uint64_t next_ordinal = 0;
-  for (std::size_t i = 0; i < volumes_.size(); ++i) {
-    first_ordinals_.push_back(next_ordinal);
-    next_ordinal += (cracked_[i] ? cracked_[i]->stream_count() : 0) + 1;
-  }
-  outside_ordinal_ = next_ordinal;
+  const StreamKey outside = tail_of(volumes_.size());
   tail_stream_bytes_.assign(volumes_.size() + 1, 0);
 
   std::uint64_t at = 0;
@@ -256,25 +254,25 @@ void BuiltLayout::assemble() {
   for (std::size_t i = 0; i < volumes_.size(); ++i) {
     LayoutVolume& volume = volumes_[i];
     const ByteRange range = volume.partition.range;
-    if (range.offset > at) whole_range({at, range.offset - at}, outside_ordinal_, outside_bytes, bytes_);
+    if (range.offset > at) whole_range({at, range.offset - at}, outside, outside_bytes, bytes_);
     if (cracked_[i])
       assemble_cracked(i);
     else
-      whole_range(range, first_ordinals_[i], tail_stream_bytes_[i], volume.bytes);
+      whole_range(range, tail_of(i), tail_stream_bytes_[i], volume.bytes);
     bytes_.data += volume.bytes.data;
     bytes_.free += volume.bytes.free;
     bytes_.excluded += volume.bytes.excluded;
     bytes_.hole += volume.bytes.hole;
     at = range.end();
   }
-  if (at < disk_.size_bytes()) whole_range({at, disk_.size_bytes() - at}, outside_ordinal_, outside_bytes, bytes_);
+  if (at < disk_.size_bytes()) whole_range({at, disk_.size_bytes() - at}, outside, outside_bytes, bytes_);
   tail_stream_bytes_.back() = outside_bytes;
   skipped_.flush();
   if (bytes_.data + bytes_.free + bytes_.excluded + bytes_.hole != disk_.size_bytes())
     throw std::logic_error("the layout does not cover the disk exactly once");
 }
 
-// Streams in ordinal order. A stream without pieces (all of its clusters are somebody else's) is passed over.
+// Streams in reading order. A stream without pieces (all of its clusters are somebody else's) is passed over.
 class Walker final : public StreamWalker {
  public:
   explicit Walker(BuiltLayout& layout) : layout_(layout) {
@@ -283,18 +281,20 @@ class Walker final : public StreamWalker {
   }
 
   std::optional<StreamInfo> next_stream() override {
-    while (head_ && in_stream_ && head_->ordinal == current_.ordinal) head_ = layout_.pieces_.next();
+    while (head_ && in_stream_ && head_->stream == current_) head_ = layout_.pieces_.next();
     if (!head_) return std::nullopt;
     in_stream_ = true;
-    current_ = info_of(head_->ordinal);
-    return current_;
+    current_ = head_->stream;
+    StreamInfo info = info_of(current_);
+    info.ordinal = next_ordinal_++;
+    return info;
   }
 
   std::optional<ByteRange> next_piece() override {
-    if (!in_stream_ || !head_ || head_->ordinal != current_.ordinal) return std::nullopt;
+    if (!in_stream_ || !head_ || head_->stream != current_) return std::nullopt;
     ByteRange range = head_->disk;
     head_ = layout_.pieces_.next();
-    while (head_ && head_->ordinal == current_.ordinal && head_->disk.offset == range.end()) {
+    while (head_ && head_->stream == current_ && head_->disk.offset == range.end()) {
       range.length += head_->disk.length;
       head_ = layout_.pieces_.next();
     }
@@ -302,44 +302,25 @@ class Walker final : public StreamWalker {
   }
 
  private:
-  StreamInfo info_of(std::uint64_t ordinal) {
+  StreamInfo info_of(const StreamKey& key) {
     StreamInfo info;
-    info.ordinal = ordinal;
-    if (ordinal == layout_.outside_ordinal_) {
-      info.kind = StreamKind::outside;
-      info.bytes = layout_.tail_stream_bytes_.back();
-      return info;
+    if (key != tail_of(key.volume)) {
+      info = layout_.cracked_[key.volume]->stream_info(key);
+    } else {
+      info.kind = key.volume == layout_.volumes_.size() ? StreamKind::outside
+                  : layout_.cracked_[key.volume]        ? StreamKind::remainder
+                                                        : StreamKind::opaque;
+      info.bytes = layout_.tail_stream_bytes_[key.volume];
     }
-    const auto after = std::upper_bound(layout_.first_ordinals_.begin(), layout_.first_ordinals_.end(), ordinal);
-    const auto volume = static_cast<std::size_t>(after - layout_.first_ordinals_.begin()) - 1;
-    info.volume = static_cast<std::uint32_t>(volume);
-    const VolumeLayout* cracked = layout_.cracked_[volume].get();
-    const std::uint64_t within = ordinal - layout_.first_ordinals_[volume];
-    if (cracked == nullptr || within == cracked->stream_count()) {
-      info.kind = cracked == nullptr ? StreamKind::opaque : StreamKind::remainder;
-      info.bytes = layout_.tail_stream_bytes_[volume];
-      return info;
-    }
-    if (names_volume_ != volume || !names_) {
-      names_.emplace(*cracked);
-      names_volume_ = volume;
-    }
-    std::optional<StreamInfo> named;
-    do {
-      named = names_->next();
-    } while (named && named->ordinal < within);
-    if (!named) throw std::logic_error("a piece belongs to no stream");
-    named->ordinal = ordinal;
-    named->volume = info.volume;
-    return *named;
+    info.volume = key.volume;
+    return info;
   }
 
   BuiltLayout& layout_;
   std::optional<StreamPiece> head_;
-  StreamInfo current_;
+  StreamKey current_;
   bool in_stream_ = false;
-  std::optional<VolumeLayout::StreamReader> names_;
-  std::size_t names_volume_ = 0;
+  std::uint64_t next_ordinal_ = 0;
 };
 
 std::unique_ptr<StreamWalker> BuiltLayout::streams() { return std::make_unique<Walker>(*this); }

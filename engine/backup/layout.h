@@ -53,7 +53,7 @@ enum class StreamKind : std::uint8_t {
 };
 
 struct StreamInfo {
-  std::uint64_t ordinal = 0;
+  std::uint64_t ordinal = 0;     // counts the streams as they are walked
   StreamKind kind = StreamKind::file;
   std::uint32_t volume = 0;      // index into volumes(); meaningless for outside
   MftReference record = 0;
@@ -62,7 +62,7 @@ struct StreamInfo {
   std::uint64_t bytes = 0;       // the sum of its pieces; at most that where files overlap
 };
 
-// StreamWalker: the streams in ordinal order, each with its pieces (disk ranges) in stream order. One thread.
+// StreamWalker: the streams in reading order (almost that of the disk), each with its pieces (disk ranges) in stream order. One thread.
 class StreamWalker {
  public:
   virtual ~StreamWalker() = default;

@@ -11,12 +11,8 @@ constexpr std::size_t buffer_bytes = 256 * 1024;
 // A sound volume has none of these. Past this many, StreamInfo::bytes is only an upper bound.
 constexpr std::size_t clipped_streams_max = 100'000;
 
-struct StreamNameHeader {
-  std::uint64_t record;
-  std::uint64_t bytes;
-  std::uint32_t attribute_type;
-  std::uint32_t name_units;
-};
+// A power of two: regions of 64 MiB.
+constexpr std::uint64_t region_bytes = 64u << 20;
 
 }  // namespace
 
@@ -72,37 +68,41 @@ void VolumeLayout::stream(const crack::StreamEvent& event) {
     pending_->record = event.record;
   }
   const StreamEntry& stream = event.stream;
-  const std::uint64_t ordinal = stream_count_;
+  StreamKey key;
   std::uint64_t stored_clusters = 0;
   for (const StreamRun& run : stream.runs) {
     if (run.lcn == StreamRun::run_hole) continue;
+    if (stored_clusters == 0)
+      key = {0, static_cast<std::uint32_t>(run.lcn * facts_.cluster_bytes / region_bytes), stream_names_bytes_};
     RunSorter& sorter = event.excludable == 0 ? runs_ : event.excludable == 1 ? pagefile_runs_ : hiberfil_runs_;
-    sorter.add({run.lcn, run.clusters, event.excludable == 0 ? ordinal : 0, stored_clusters});
+    sorter.add({run.lcn, run.clusters, stored_clusters, event.excludable == 0 ? key : StreamKey{}});
     stored_clusters += run.clusters;
   }
   if (event.excludable == 1) pagefile_bytes_ += stored_clusters * facts_.cluster_bytes;
   if (event.excludable == 2) hiberfil_bytes_ += stored_clusters * facts_.cluster_bytes;
-  if (stored_clusters > 0 && event.excludable == 0) {
-    const StreamNameHeader header{event.record, stored_clusters * facts_.cluster_bytes, stream.attribute_type,
-                                  static_cast<std::uint32_t>(stream.name.size())};
-    const auto raw = std::as_bytes(std::span(&header, 1));
-    const auto name = std::as_bytes(std::span(stream.name.data(), stream.name.size()));
-    stream_names_buffer_.insert(stream_names_buffer_.end(), raw.begin(), raw.end());
-    stream_names_buffer_.insert(stream_names_buffer_.end(), name.begin(), name.end());
-    if (stream_names_buffer_.size() >= buffer_bytes) {
-      stream_names_.append(stream_names_buffer_.data(), stream_names_buffer_.size());
-      stream_names_buffer_.clear();
-    }
-    ++stream_count_;
-  }
+  if (stored_clusters > 0 && event.excludable == 0)
+    add_name({event.record, stored_clusters * facts_.cluster_bytes, stream.attribute_type,
+              static_cast<std::uint32_t>(stream.name.size())},
+             stream.name);
   pending_->streams.push_back(stream);
+}
+
+void VolumeLayout::add_name(const StreamNameHeader& header, const std::u16string& name) {
+  const auto raw = std::as_bytes(std::span(&header, 1));
+  const auto text = std::as_bytes(std::span(name.data(), name.size()));
+  stream_names_buffer_.insert(stream_names_buffer_.end(), raw.begin(), raw.end());
+  stream_names_buffer_.insert(stream_names_buffer_.end(), text.begin(), text.end());
+  stream_names_bytes_ += raw.size() + text.size();
+  if (stream_names_buffer_.size() < buffer_bytes) return;
+  stream_names_.append(stream_names_buffer_.data(), stream_names_buffer_.size());
+  stream_names_buffer_.clear();
 }
 
 void VolumeLayout::file(const NameEntry& name) {
   index_.add(name_key(name.parent, upcase_simple(name.name), name.name), encode_name(name));
 }
 
-void VolumeLayout::kept(std::uint64_t lcn, std::uint64_t clusters) { kept_runs_.add({lcn, clusters, 0, 0}); }
+void VolumeLayout::kept(std::uint64_t lcn, std::uint64_t clusters) { kept_runs_.add({lcn, clusters, 0, {}}); }
 
 void VolumeLayout::allocated(std::uint64_t lcn, std::uint64_t clusters) {
   allocated_buffer_.push_back(lcn);
@@ -187,42 +187,40 @@ void VolumeLayout::assemble(const VolumeKeep& keep, const Visitor& visitor) {
     const std::uint64_t lost = std::min(run_end, begin) - run->lcn;
     if (lost > 0) {
       overlapping_clusters_ += lost;
-      if (clipped_bytes_.size() < clipped_streams_max) clipped_bytes_[run->ordinal] += lost * cluster;
+      if (clipped_bytes_.size() < clipped_streams_max) clipped_bytes_[run->stream.name_at] += lost * cluster;
     }
     if (begin >= run_end) continue;
     if (begin > at) classify_gap(at, begin, keep, covers, visitor);
-    visitor.piece(run->ordinal, (run->stream_cluster + (begin - run->lcn)) * cluster,
+    visitor.piece(run->stream, (run->stream_cluster + (begin - run->lcn)) * cluster,
                   {begin * cluster, (run_end - begin) * cluster});
     at = run_end;
   }
   if (at < facts_.clusters) classify_gap(at, facts_.clusters, keep, covers, visitor);
 }
 
-std::optional<StreamInfo> VolumeLayout::StreamReader::next() {
-  const auto need = [&](std::size_t bytes) {
-    const std::uint64_t held_to = buffer_begin_ + buffer_.size();
-    if (at_ + bytes <= held_to) return;
-    buffer_begin_ = at_;
-    const std::uint64_t rest = of_.stream_names_.size() - at_;
-    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(std::max(buffer_bytes, bytes), rest)));
-    of_.stream_names_.read(at_, buffer_.data(), buffer_.size());
-  };
-  if (ordinal_ == of_.stream_count_) return std::nullopt;
-  need(sizeof(StreamNameHeader));
+ByteView VolumeLayout::name_bytes(std::uint64_t at, std::size_t length) {
+  if (at < names_read_at_ || at + length > names_read_at_ + names_read_.size()) {
+    names_read_at_ = at;
+    const std::uint64_t rest = stream_names_.size() - at;
+    names_read_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(std::max(buffer_bytes, length), rest)));
+    stream_names_.read(at, names_read_.data(), names_read_.size());
+  }
+  return ByteView(names_read_).subspan(static_cast<std::size_t>(at - names_read_at_), length);
+}
+
+StreamInfo VolumeLayout::stream_info(const StreamKey& key) {
   StreamNameHeader header;
-  std::memcpy(&header, buffer_.data() + (at_ - buffer_begin_), sizeof header);
-  at_ += sizeof header;
-  const std::size_t name_bytes = header.name_units * sizeof(char16_t);
-  if (name_bytes > 0) need(name_bytes);
+  std::memcpy(&header, name_bytes(key.name_at, sizeof header).data(), sizeof header);
   StreamInfo info;
-  info.ordinal = ordinal_++;
   info.record = header.record;
   info.attribute_type = header.attribute_type;
-  info.name.resize(header.name_units);
-  if (name_bytes > 0) std::memcpy(info.name.data(), buffer_.data() + (at_ - buffer_begin_), name_bytes);
-  at_ += name_bytes;
   info.bytes = header.bytes;
-  if (const auto clipped = of_.clipped_bytes_.find(info.ordinal); clipped != of_.clipped_bytes_.end())
+  if (header.name_units > 0) {
+    info.name.resize(header.name_units);
+    const ByteView name = name_bytes(key.name_at + sizeof header, header.name_units * sizeof(char16_t));
+    std::memcpy(info.name.data(), name.data(), name.size());
+  }
+  if (const auto clipped = clipped_bytes_.find(key.name_at); clipped != clipped_bytes_.end())
     info.bytes -= std::min(info.bytes, clipped->second);
   return info;
 }

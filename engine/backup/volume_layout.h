@@ -19,16 +19,26 @@
 
 namespace vmferry::backup {
 
-// A stretch of a volume or disk that belongs to a stream. Fixed-size, for sorting on disk.
+// A stream's place in the reading order. Streams that begin in the same region of the disk are read together, within it in
+// the order of their MFT records: so the disk is read almost from front to back, a pack's order is almost the disk's (a
+// restore reads it so), small files of one directory share frames, and records are looked up in ascending stretches.
+struct StreamKey {
+  std::uint32_t volume = 0;    // the disk's outside comes last
+  std::uint32_t region = 0;    // where its first cluster lies; a remainder comes last
+  std::uint64_t name_at = 0;   // where the volume's spool names it: ascends with the record
+  auto operator<=>(const StreamKey&) const = default;
+};
+
+// A stretch of a disk that belongs to a stream. Fixed-size, for sorting on disk.
 struct StreamPiece {
-  std::uint64_t ordinal = 0;
+  StreamKey stream;
   std::uint64_t stream_offset = 0;
   ByteRange disk;
 };
 
 struct PieceOrder {
   bool operator()(const StreamPiece& a, const StreamPiece& b) const noexcept {
-    return a.ordinal != b.ordinal ? a.ordinal < b.ordinal : a.stream_offset < b.stream_offset;
+    return a.stream != b.stream ? a.stream < b.stream : a.stream_offset < b.stream_offset;
   }
 };
 
@@ -56,44 +66,43 @@ class VolumeLayout : public crack::VolumeSink {
   std::uint64_t pagefile_bytes() const noexcept { return pagefile_bytes_; }
   std::uint64_t hiberfil_bytes() const noexcept { return hiberfil_bytes_; }
 
-  // What a cluster range is. `piece`: belongs to stream `ordinal` (of this volume, from 0); the remainder's ordinal is
-  // stream_count(). `skip`: left out. Both in volume order, byte offsets within the volume, covering all clusters.
+  // What a cluster range is, in volume order, as byte ranges within the volume that cover all clusters. A piece's key has
+  // no volume yet.
   struct Visitor {
-    std::function<void(std::uint64_t ordinal, std::uint64_t stream_offset, ByteRange in_volume)> piece;
+    std::function<void(const StreamKey& stream, std::uint64_t stream_offset, ByteRange in_volume)> piece;
     std::function<void(ByteRange in_volume)> remainder;
     std::function<void(ByteRange in_volume, MapKind kind)> skip;
   };
   void assemble(const VolumeKeep& keep, const Visitor& visitor);
 
-  std::uint64_t stream_count() const noexcept { return stream_count_; }
-  // The streams' names in ordinal order, after assemble(): ordinal is this volume's; bytes are those of their pieces.
-  class StreamReader {
-   public:
-    explicit StreamReader(const VolumeLayout& of) : of_(of) {}
-    std::optional<StreamInfo> next();
-
-   private:
-    const VolumeLayout& of_;
-    std::uint64_t at_ = 0, ordinal_ = 0;
-    std::uint64_t buffer_begin_ = 0;
-    Bytes buffer_;
-  };
+  // The stream of a key that assemble() gave: what the file system calls it, and the bytes of its pieces. Cheap where keys
+  // come in reading order.
+  StreamInfo stream_info(const StreamKey& key);
 
   void file_index(const std::function<void(ByteView, ByteView)>& visit);
 
  private:
   struct OwnedRun {
     std::uint64_t lcn, clusters;
-    std::uint64_t ordinal;         // of its stream; 0 for runs whose stream does not matter
     std::uint64_t stream_cluster;  // among the stream's stored clusters
+    StreamKey stream;              // empty for runs whose stream does not matter
   };
   struct RunOrder {
     bool operator()(const OwnedRun& a, const OwnedRun& b) const noexcept {
-      return a.lcn != b.lcn ? a.lcn < b.lcn : a.ordinal < b.ordinal;
+      return a.lcn != b.lcn ? a.lcn < b.lcn : a.stream < b.stream;
     }
   };
   using RunSorter = ExternalSorter<OwnedRun, RunOrder>;
   class Cover;  // a sorted list of ranges, asked for in ascending order
+
+  struct StreamNameHeader {
+    std::uint64_t record;
+    std::uint64_t bytes;
+    std::uint32_t attribute_type;
+    std::uint32_t name_units;
+  };
+  void add_name(const StreamNameHeader& header, const std::u16string& name);
+  ByteView name_bytes(std::uint64_t at, std::size_t length);
 
   void flush_record();
   struct Covers;
@@ -113,11 +122,13 @@ class VolumeLayout : public crack::VolumeSink {
   Bytes stream_names_buffer_;
   EntrySorter index_;
   std::optional<RecordEntry> pending_;
-  std::uint64_t stream_count_ = 0;
+  std::uint64_t stream_names_bytes_ = 0;  // with what is still buffered
+  std::uint64_t names_read_at_ = 0;       // of stream_names_, what names_read_ holds
+  Bytes names_read_;
   std::uint64_t allocated_clusters_ = 0;
   std::uint64_t overlapping_clusters_ = 0;
   std::uint64_t pagefile_bytes_ = 0, hiberfil_bytes_ = 0;
-  std::unordered_map<std::uint64_t, std::uint64_t> clipped_bytes_;  // by ordinal, for streams that lost clusters
+  std::unordered_map<std::uint64_t, std::uint64_t> clipped_bytes_;  // by name_at, for streams that lost clusters
 };
 
 }  // namespace vmferry::backup

@@ -11,7 +11,7 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t batch_chunks = 256;
+constexpr std::size_t batch_chunks = 1024;
 
 }  // namespace
 
