@@ -424,6 +424,17 @@ TEST_F(FileRestoreTest, ManyFilesWithLittleMemoryAreAllRight) {
   EXPECT_TRUE(bytes_of(out() / "d" / "large") == test::random_bytes(1000, 8 * MiB));
 }
 
+TEST_F(FileRestoreTest, OneSmallFileBringsLittleOfTheVolume) {
+  {
+    test::NtfsImage image(image_path_);
+    for (int i = 0; i < 400; ++i)
+      image.write_file("/d/" + std::to_string(i % 7) + "/file" + std::to_string(i), test::random_bytes(static_cast<unsigned>(i), 60'000));
+  }
+  const RestoreResult result = restore(point(), "d/3/file45");
+  EXPECT_TRUE(bytes_of(out() / "file45") == test::random_bytes(45, 60'000));
+  EXPECT_LT(result.received_bytes, 4 * MiB);
+}
+
 TEST_F(FileRestoreTest, ListsNamesWithoutShortOnesAndMetadata) {
   {
     test::NtfsImage image(image_path_);

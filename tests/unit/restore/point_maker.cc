@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -75,7 +74,7 @@ TestTarget::~TestTarget() {
 ChunkId TestTarget::add_chunk(ByteView content) {
   const ChunkId id = chunk_id_of(store_->domain().key, content);
   if (in_frame_.contains(id) || store_->contains(std::span(&id, 1))[0]) return id;
-  if (frame_.content_bytes() + content.size() > (1 << 20) || frame_.chunk_count() > 500) write_frame();
+  if (frame_.content_bytes() + content.size() > (256 << 10) || frame_.chunk_count() > 500) write_frame();
   frame_.add(id, content);
   in_frame_.insert(id);
   return id;
@@ -195,9 +194,10 @@ RestorePoint TestTarget::add(RestorePoint point) {
 Bytes bytes_of(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   EXPECT_TRUE(in) << file;
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const ByteView view = as_bytes(text);
-  return {view.begin(), view.end()};
+  Bytes bytes(std::filesystem::file_size(file));
+  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  EXPECT_EQ(static_cast<std::size_t>(in.gcount()), bytes.size()) << file;
+  return bytes;
 }
 
 Bytes zeroed(Bytes bytes, const std::vector<ByteRange>& ranges) {
