@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace vmferry::crack {
@@ -24,7 +25,8 @@ void break_rule(BrokenRule rule) {
       for (;;) rounds = rounds + 1;
     }
     case BrokenRule::crash: {
-      volatile int* nowhere = nullptr;
+      // Not the null pointer: a sanitizer would make a report of that, not a crash.
+      volatile int* nowhere = reinterpret_cast<volatile int*>(std::uintptr_t{64});
       *nowhere = 1;
       break;
     }

@@ -39,7 +39,7 @@ void EventWriter::varint(std::uint64_t value) {
 
 void EventWriter::text(std::string_view value) {
   varint(value.size());
-  std::memcpy(at_, value.data(), value.size());
+  if (!value.empty()) std::memcpy(at_, value.data(), value.size());
   at_ += value.size();
 }
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/crack/sanitizer.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 
@@ -88,7 +89,9 @@ pid_t spawn_child(int socket, int memory) {
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::string name = "vmferry-cracker", argument = child_argument;
   char* argv[] = {name.data(), argument.data(), nullptr};
-  char* environment[] = {nullptr};
+  // A crash is to be seen as what it is, not as the report that a sanitizer cannot write from in there.
+  std::string address_options = "ASAN_OPTIONS=handle_segv=0:detect_leaks=0", other_options = "UBSAN_OPTIONS=handle_segv=0";
+  char* environment[] = {built_with_sanitizer ? address_options.data() : nullptr, other_options.data(), nullptr};
   pid_t pid = -1;
   const int error = ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv, environment);
   ::posix_spawnattr_destroy(&attributes);

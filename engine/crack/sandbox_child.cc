@@ -46,8 +46,8 @@ void confine(const Message& begin) {
   if (!built_with_sanitizer) {
     limit(RLIMIT_DATA, begin.b);
     limit(RLIMIT_AS, begin.b + shared_memory_bytes + address_space_overhead_bytes);
+    limit(RLIMIT_NOFILE, 0);
   }
-  limit(RLIMIT_NOFILE, 0);
   limit(RLIMIT_NPROC, 0);
   limit(RLIMIT_FSIZE, 0);
   confine_system_calls();

@@ -38,9 +38,10 @@ void confine_system_calls() {
   // abort() raises a signal for itself.
   check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A2(SCMP_CMP_EQ, 6)));
   if (built_with_sanitizer) {
-    // What a sanitizer's runtime does on its own before and while it reports.
+    // What a sanitizer's runtime does on its own: to report, and (pipe, close) to find out whether memory is readable.
     for (const int call : {SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(prctl), SCMP_SYS(getrlimit),
-                           SCMP_SYS(sched_getaffinity), SCMP_SYS(ioctl)}) {
+                           SCMP_SYS(sched_getaffinity), SCMP_SYS(ioctl), SCMP_SYS(readlink), SCMP_SYS(pipe),
+                           SCMP_SYS(pipe2), SCMP_SYS(close)}) {
       check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0));
     }
   }

@@ -102,7 +102,7 @@ std::optional<Attribute> AttributeWalk::next() {
 
 std::u16string utf16_from(ByteView little_endian) {
   std::u16string text(little_endian.size() / 2, u'\0');
-  std::memcpy(text.data(), little_endian.data(), 2 * text.size());
+  if (!text.empty()) std::memcpy(text.data(), little_endian.data(), 2 * text.size());
   return text;
 }
 

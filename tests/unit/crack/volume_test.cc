@@ -422,7 +422,7 @@ TEST_F(OneVolume, RandomDamageIsAnErrorOrAProblemAndNeverACrash) {
   const std::size_t mft_bytes = mft.clusters * 4096;
   const Bytes good = read_at(path, mft.lcn * 4096, mft_bytes);
   int cracked_anyway = 0;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     Bytes bad = good;
     const Bytes noise = test::random_bytes(seed, 4000);
     for (std::size_t i = 0; i + 5 <= noise.size() && i < seed * 40; i += 5) {
@@ -440,7 +440,7 @@ TEST_F(OneVolume, RandomDamageIsAnErrorOrAProblemAndNeverACrash) {
       EXPECT_EQ(std::string(error.what()).find("make no sense"), std::string::npos) << seed << ": " << error.what();
     }
   }
-  EXPECT_GT(cracked_anyway, 10);
+  EXPECT_GT(cracked_anyway, 5);
 }
 
 }  // namespace
