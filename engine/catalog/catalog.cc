@@ -4,7 +4,7 @@
 #include "engine/catalog/machine_lock.h"
 #include "engine/catalog/node_cache.h"
 #include "engine/catalog/schema.h"
-#include "engine/catalog/sqlite.h"
+#include "protocol/sqlite.h"
 #include "protocol/error.h"
 
 namespace vmferry::catalog {
@@ -12,7 +12,7 @@ namespace {
 
 class SqliteCommit final : public Catalog::Commit {
  public:
-  SqliteCommit(Database& database, NodeCache& nodes, const Uuid& domain)
+  SqliteCommit(sqlite::Database& database, NodeCache& nodes, const Uuid& domain)
       : database_(database), nodes_(nodes), transaction_(database), domain_(domain) {
     domain_number_ = nodes_.domain_number_or_new(domain);
   }
@@ -20,13 +20,13 @@ class SqliteCommit final : public Catalog::Commit {
   void node(const ChunkId& id, ByteView bytes) override { added_bytes_ += nodes_.add(domain_number_, id, bytes); }
 
   void made_up_uuid(const std::string& kind, const std::string& name, const Uuid& uuid) override {
-    Statement insert(database_, "INSERT OR REPLACE INTO made_up (kind, name, uuid) VALUES (?, ?, ?)");
+    sqlite::Statement insert(database_, "INSERT OR REPLACE INTO made_up (kind, name, uuid) VALUES (?, ?, ?)");
     insert.bind_text(1, kind).bind_text(2, name).bind(3, uuid.view()).run();
   }
 
   void finish(const Uuid& store, const RestorePoint& point) override {
     const Bytes body = encode_point(point);
-    Statement insert(database_,
+    sqlite::Statement insert(database_,
                      "INSERT OR REPLACE INTO last_points (store, machine, domain, point, body) VALUES (?, ?, ?, ?, ?)");
     insert.bind(1, store.view()).bind(2, point.machine_uuid.view()).bind(3, domain_.view());
     insert.bind(4, point.uuid.view()).bind(5, body).run();
@@ -35,9 +35,9 @@ class SqliteCommit final : public Catalog::Commit {
   }
 
  private:
-  Database& database_;
+  sqlite::Database& database_;
   NodeCache& nodes_;
-  Transaction transaction_;
+  sqlite::Transaction transaction_;
   const Uuid domain_;
   std::int64_t domain_number_ = 0;
   std::uint64_t added_bytes_ = 0;
@@ -46,7 +46,7 @@ class SqliteCommit final : public Catalog::Commit {
 class SqliteCatalog final : public Catalog {
  public:
   explicit SqliteCatalog(const std::filesystem::path& file)
-      : directory_(file.has_parent_path() ? file.parent_path() : "."), database_(file) {
+      : directory_(file.has_parent_path() ? file.parent_path() : "."), database_(open_database(file)) {
     bring_schema_up_to_date(database_);
     nodes_.emplace(database_);
   }
@@ -61,14 +61,14 @@ class SqliteCatalog final : public Catalog {
   }
 
   std::optional<Uuid> made_up_uuid(const std::string& kind, const std::string& name) override {
-    Statement select(database_, "SELECT uuid FROM made_up WHERE kind = ? AND name = ?");
+    sqlite::Statement select(database_, "SELECT uuid FROM made_up WHERE kind = ? AND name = ?");
     select.bind_text(1, kind).bind_text(2, name);
     if (!select.step()) return std::nullopt;
     return Uuid::from_bytes(select.blob(0));
   }
 
   std::optional<RestorePoint> last_point(const Uuid& store, const Uuid& machine) override {
-    Statement select(database_, "SELECT body FROM last_points WHERE store = ? AND machine = ?");
+    sqlite::Statement select(database_, "SELECT body FROM last_points WHERE store = ? AND machine = ?");
     select.bind(1, store.view()).bind(2, machine.view());
     if (!select.step()) return std::nullopt;
     return decode_point(select.blob(0));
@@ -82,7 +82,7 @@ class SqliteCatalog final : public Catalog {
 
  private:
   std::filesystem::path directory_;
-  Database database_;
+  sqlite::Database database_;
   std::optional<NodeCache> nodes_;
   std::optional<ClientIdentity> client_;
 };

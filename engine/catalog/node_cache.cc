@@ -10,14 +10,14 @@ namespace {
 constexpr std::int64_t trim_bytes_min = 64 << 20;
 
 // The statements are prepared against it.
-Database& with_reached_table(Database& database) {
+sqlite::Database& with_reached_table(sqlite::Database& database) {
   database.run("CREATE TEMP TABLE IF NOT EXISTS reached (number INTEGER PRIMARY KEY)");
   return database;
 }
 
 }  // namespace
 
-NodeCache::NodeCache(Database& database)
+NodeCache::NodeCache(sqlite::Database& database)
     : database_(with_reached_table(database)),
       find_(database, "SELECT number, body FROM nodes WHERE id = ? AND domain = ?"),
       insert_(database, "INSERT OR IGNORE INTO nodes (domain, id, body) VALUES (?, ?, ?) RETURNING 1"),
@@ -26,7 +26,7 @@ NodeCache::NodeCache(Database& database)
 std::optional<std::int64_t> NodeCache::domain_number(const Uuid& domain) {
   const auto known = domains_.find(domain);
   if (known != domains_.end()) return known->second;
-  Statement select(database_, "SELECT number FROM domains WHERE uuid = ?");
+  sqlite::Statement select(database_, "SELECT number FROM domains WHERE uuid = ?");
   select.bind(1, domain.view());
   if (!select.step()) return std::nullopt;
   return domains_[domain] = select.number(0);
@@ -34,7 +34,7 @@ std::optional<std::int64_t> NodeCache::domain_number(const Uuid& domain) {
 
 std::int64_t NodeCache::domain_number_or_new(const Uuid& domain) {
   if (const auto number = domain_number(domain)) return *number;
-  Statement insert(database_, "INSERT INTO domains (uuid) VALUES (?) RETURNING number");
+  sqlite::Statement insert(database_, "INSERT INTO domains (uuid) VALUES (?) RETURNING number");
   insert.bind(1, domain.view());
   insert.step();
   return insert.number(0);  // not remembered here: the transaction may be rolled back
@@ -61,13 +61,13 @@ std::uint64_t NodeCache::add(std::int64_t domain, const ChunkId& id, ByteView no
 }
 
 void NodeCache::count_added(std::uint64_t bytes) {
-  Statement count(database_, "UPDATE counters SET value = value + ? WHERE name = 'node_bytes'");
+  sqlite::Statement count(database_, "UPDATE counters SET value = value + ? WHERE name = 'node_bytes'");
   count.bind(1, static_cast<std::int64_t>(bytes)).run();
 }
 
 void NodeCache::trim() {
   const auto counter = [&](const char* name) {
-    Statement select(database_, "SELECT value FROM counters WHERE name = ?");
+    sqlite::Statement select(database_, "SELECT value FROM counters WHERE name = ?");
     select.bind_text(1, name);
     return select.step() ? select.number(0) : 0;
   };
@@ -75,11 +75,11 @@ void NodeCache::trim() {
     return counter("node_bytes") - 2 * counter("node_bytes_reached") > trim_bytes_min;
   };
   if (!outweighed()) return;
-  Transaction transaction(database_);
+  sqlite::Transaction transaction(database_);
   if (!outweighed()) return;  // another process was faster
   database_.run("DELETE FROM temp.reached");
   std::uint64_t reached = 0;
-  Statement points(database_, "SELECT domain, body FROM last_points");
+  sqlite::Statement points(database_, "SELECT domain, body FROM last_points");
   while (points.step()) {
     const auto domain = domain_number(Uuid::from_bytes(points.blob(0)));
     if (!domain) continue;
@@ -91,7 +91,7 @@ void NodeCache::trim() {
   }
   points.reset();
   database_.run("DELETE FROM nodes WHERE number NOT IN (SELECT number FROM temp.reached); DELETE FROM temp.reached;");
-  Statement set(database_, "INSERT OR REPLACE INTO counters VALUES ('node_bytes', ?1), ('node_bytes_reached', ?1)");
+  sqlite::Statement set(database_, "INSERT OR REPLACE INTO counters VALUES ('node_bytes', ?1), ('node_bytes_reached', ?1)");
   set.bind(1, static_cast<std::int64_t>(reached)).run();
   transaction.commit();
 }

@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 
-#include "engine/catalog/sqlite.h"
+#include "protocol/sqlite.h"
 #include "protocol/chunk_id.h"
 #include "protocol/tree.h"
 #include "protocol/uuid.h"
@@ -14,7 +14,7 @@ namespace vmferry::catalog {
 
 class NodeCache {
  public:
-  explicit NodeCache(Database& database);
+  explicit NodeCache(sqlite::Database& database);
 
   std::optional<Bytes> find(const Uuid& domain, const ChunkId& id);
   // Inside a transaction. Returns the bytes it added: 0 where the node was there.
@@ -30,8 +30,8 @@ class NodeCache {
   std::uint64_t mark_tree(std::int64_t domain, const TreeRoot& root);
   void mark_below(std::int64_t domain, const ChunkId& id, std::uint8_t level, std::uint64_t& bytes);
 
-  Database& database_;
-  Statement find_, insert_, mark_;
+  sqlite::Database& database_;
+  sqlite::Statement find_, insert_, mark_;
   std::map<Uuid, std::int64_t> domains_;
 };
 

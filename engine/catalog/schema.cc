@@ -32,10 +32,20 @@ static_assert(application_id == 1447445297);
 
 }  // namespace
 
-void bring_schema_up_to_date(Database& database) {
+sqlite::Database open_database(const std::filesystem::path& file) {
+  sqlite::DatabaseOptions options;
+  options.cache_bytes = 16 << 20;
+  options.busy_wait_ms_max = 60'000;
+  options.pragmas = "PRAGMA page_size=8192; PRAGMA foreign_keys=ON; PRAGMA temp_store=FILE;";  // tree nodes are about 4 KiB
+  return sqlite::Database(
+      file, sqlite::Database::Mode::create,
+      {"the catalog", "move it away (with its -wal and -shm); the next backup makes a new one, no backup is lost"}, options);
+}
+
+void bring_schema_up_to_date(sqlite::Database& database) {
   const auto version = [&] { return database.number("PRAGMA user_version"); };
   if (version() == schema_version && database.number("PRAGMA application_id") == application_id) return;
-  Transaction transaction(database);  // another process may have been faster: look again under the lock
+  sqlite::Transaction transaction(database);  // another process may have been faster: look again under the lock
   const std::int64_t from = version();
   if (from > schema_version)
     throw Error(ErrorCode::version, "the catalog was written by a newer vmferry", database.path(),

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "protocol/error.h"
-#include "target-server/store/sqlite.h"
+#include "protocol/sqlite.h"
 
 namespace vmferry::store {
 namespace {
@@ -36,11 +36,13 @@ constexpr const char* upsert_pack = R"(
     check_value = excluded.check_value, chunks = chunks + excluded.chunks
 )";
 
-Database::Mode database_mode(ChunkIndex::Mode mode) {
+constexpr sqlite::DatabaseWords index_words{"the store's index", "delete this file: it is rebuilt from the packs"};
+
+sqlite::Database::Mode database_mode(ChunkIndex::Mode mode) {
   switch (mode) {
-    case ChunkIndex::Mode::write: return Database::Mode::create;
-    case ChunkIndex::Mode::read: return Database::Mode::read;
-    default: return Database::Mode::immutable;
+    case ChunkIndex::Mode::write: return sqlite::Database::Mode::create;
+    case ChunkIndex::Mode::read: return sqlite::Database::Mode::read;
+    default: return sqlite::Database::Mode::immutable;
   }
 }
 
@@ -49,15 +51,15 @@ Uuid uuid_of(ByteView bytes) {
   return Uuid::from_bytes(bytes);
 }
 
-void prepare(Database& database, const Uuid& store, ChunkIndex::Mode mode) {
-  Transaction transaction(database,
-                          mode == ChunkIndex::Mode::write ? Transaction::Kind::write : Transaction::Kind::read);
+void prepare(sqlite::Database& database, const Uuid& store, ChunkIndex::Mode mode) {
+  using Kind = sqlite::Transaction::Kind;
+  sqlite::Transaction transaction(database, mode == ChunkIndex::Mode::write ? Kind::write : Kind::read);
   if (database.number("SELECT count(*) FROM sqlite_schema") == 0 && mode == ChunkIndex::Mode::write) {
     database.run(schema);
-    Statement about(database, "INSERT INTO about(schema, store) VALUES(?1, ?2)");
+    sqlite::Statement about(database, "INSERT INTO about(schema, store) VALUES(?1, ?2)");
     about.bind(1, schema_version).bind(2, store.view()).run();
   } else {
-    Statement about(database, "SELECT schema, store FROM about");
+    sqlite::Statement about(database, "SELECT schema, store FROM about");
     if (!about.step() || about.number(0) != schema_version || uuid_of(about.blob(1)) != store)
       throw Error(ErrorCode::damaged, "the store's index is of another store or version");
   }
@@ -68,9 +70,9 @@ void prepare(Database& database, const Uuid& store, ChunkIndex::Mode mode) {
 
 struct ChunkIndex::State {
   // Opened and prepared before the others: a new file must have its schema before statements can be prepared.
-  struct Prepared : Database {
+  struct Prepared : sqlite::Database {
     Prepared(const std::filesystem::path& file, const Uuid& store, ChunkIndex::Mode mode)
-        : Database(file, database_mode(mode)) {
+        : sqlite::Database(file, database_mode(mode), index_words) {
       try {
         prepare(*this, store, mode);
       } catch (const Error& error) {
@@ -83,7 +85,7 @@ struct ChunkIndex::State {
 
   State(const std::filesystem::path& file, const Uuid& store, Mode mode)
       : first(file, store, mode),
-        second(file, mode == Mode::immutable ? Database::Mode::immutable : Database::Mode::read),
+        second(file, database_mode(mode == Mode::immutable ? mode : Mode::read), index_words),
         find_chunk(second, "SELECT pack, offset, length FROM chunk WHERE id = ?1"),
         find_pack(second, "SELECT uuid FROM pack WHERE id = ?1") {}
 
@@ -98,7 +100,7 @@ struct ChunkIndex::State {
   }
 
   void write_pack(const IndexedPack& pack) {
-    Statement statement(first, upsert_pack);
+    sqlite::Statement statement(first, upsert_pack);
     statement.bind(1, pack.uuid.view())
         .bind(2, pack.sealed ? 1 : 0)
         .bind(3, static_cast<std::int64_t>(pack.size))
@@ -109,7 +111,7 @@ struct ChunkIndex::State {
   }
 
   std::int64_t pack_id(const Uuid& uuid) {
-    Statement statement(first, "SELECT id FROM pack WHERE uuid = ?1");
+    sqlite::Statement statement(first, "SELECT id FROM pack WHERE uuid = ?1");
     statement.bind(1, uuid.view());
     return statement.step() ? statement.number(0) : 0;
   }
@@ -117,9 +119,9 @@ struct ChunkIndex::State {
   std::mutex write_mutex;
   Prepared first;  // writes
   std::mutex read_mutex;
-  Database second;  // reads
-  Statement find_chunk;
-  Statement find_pack;
+  sqlite::Database second;  // reads
+  sqlite::Statement find_chunk;
+  sqlite::Statement find_pack;
   std::unordered_map<std::int64_t, Uuid> pack_uuids;  // 32 bytes a pack; ids are never used again
 };
 
@@ -130,7 +132,7 @@ ChunkIndex::~ChunkIndex() = default;
 std::vector<IndexedPack> ChunkIndex::packs() {
   const std::lock_guard guard(state_->read_mutex);
   std::vector<IndexedPack> all;
-  Statement rows(state_->second, "SELECT uuid, sealed, size, modified_ns, check_value, chunks FROM pack ORDER BY id");
+  sqlite::Statement rows(state_->second, "SELECT uuid, sealed, size, modified_ns, check_value, chunks FROM pack ORDER BY id");
   while (rows.step())
     all.push_back({uuid_of(rows.blob(0)), rows.number(1) != 0, static_cast<std::uint64_t>(rows.number(2)),
                    rows.number(3), static_cast<std::uint64_t>(rows.number(4)),
@@ -147,9 +149,9 @@ std::vector<std::optional<ChunkPlace>> ChunkIndex::find(std::span<const ChunkId>
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return ids[a] < ids[b]; });
 
   const std::lock_guard guard(state_->read_mutex);
-  Transaction transaction(state_->second, Transaction::Kind::read);
+  sqlite::Transaction transaction(state_->second, sqlite::Transaction::Kind::read);
   for (const std::size_t i : order) {
-    Statement& row = state_->find_chunk.bind(1, ids[i].view());
+    sqlite::Statement& row = state_->find_chunk.bind(1, ids[i].view());
     if (row.step()) {
       const std::int64_t pack = row.number(0);
       ChunkPlace place{pack, {}, static_cast<std::uint64_t>(row.number(1)), static_cast<std::uint32_t>(row.number(2))};
@@ -168,13 +170,13 @@ std::vector<std::optional<ChunkPlace>> ChunkIndex::find(std::span<const ChunkId>
 
 void ChunkIndex::add(const IndexedPack& pack, std::span<const PackChunk> rows) {
   const std::lock_guard guard(state_->write_mutex);
-  Transaction transaction(state_->first, Transaction::Kind::write);
+  sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
   IndexedPack facts = pack;
   facts.chunks = 0;
   state_->write_pack(facts);
   const std::int64_t id = state_->pack_id(pack.uuid);
   {
-    Statement insert(state_->first, insert_chunk);
+    sqlite::Statement insert(state_->first, insert_chunk);
     for (const PackChunk& row : rows) {
       insert.bind(1, row.id.view())
           .bind(2, id)
@@ -190,8 +192,8 @@ void ChunkIndex::add(const IndexedPack& pack, std::span<const PackChunk> rows) {
 
 void ChunkIndex::forget_pack(const Uuid& pack) {
   const std::scoped_lock guard(state_->write_mutex, state_->read_mutex);
-  Transaction transaction(state_->first, Transaction::Kind::write);
-  Statement(state_->first, "DELETE FROM pack WHERE uuid = ?1").bind(1, pack.view()).run();
+  sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
+  sqlite::Statement(state_->first, "DELETE FROM pack WHERE uuid = ?1").bind(1, pack.view()).run();
   transaction.commit();
   state_->pack_uuids.clear();
 }
@@ -201,7 +203,7 @@ void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<st
   std::vector<std::int64_t> ids;
   {
     // Size 0 until the end: were this to break off, the packs would be indexed again.
-    Transaction transaction(state_->first, Transaction::Kind::write);
+    sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
     for (IndexedPack& pack : packs) {
       pack.chunks = 0;
       IndexedPack unfinished = pack;
@@ -213,8 +215,8 @@ void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<st
   }
   std::optional<BulkRow> row = next();
   while (row) {
-    Transaction transaction(state_->first, Transaction::Kind::write);
-    Statement insert(state_->first, insert_chunk);
+    sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
+    sqlite::Statement insert(state_->first, insert_chunk);
     for (std::uint64_t count = 0; row && count < bulk_rows_per_commit; ++count, row = next()) {
       insert.bind(1, row->chunk.id.view())
           .bind(2, ids.at(row->pack))
@@ -225,14 +227,14 @@ void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<st
     }
     transaction.commit();
   }
-  Transaction transaction(state_->first, Transaction::Kind::write);
+  sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
   for (const IndexedPack& pack : packs) state_->write_pack(pack);
   transaction.commit();
 }
 
 ChunkIndex::Counts ChunkIndex::counts() {
   const std::lock_guard guard(state_->read_mutex);
-  Statement row(state_->second, "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(size), 0) FROM pack");
+  sqlite::Statement row(state_->second, "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(size), 0) FROM pack");
   if (!row.step()) return {};
   return {static_cast<std::uint64_t>(row.number(0)), static_cast<std::uint64_t>(row.number(1)),
           static_cast<std::uint64_t>(row.number(2))};

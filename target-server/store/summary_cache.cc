@@ -2,7 +2,7 @@
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
-#include "target-server/store/sqlite.h"
+#include "protocol/sqlite.h"
 
 namespace vmferry::store {
 namespace {
@@ -14,8 +14,11 @@ constexpr const char* schema = "CREATE TABLE IF NOT EXISTS summary(name BLOB PRI
 }  // namespace
 
 struct SummaryCache::State {
-  explicit State(const std::filesystem::path& file) : database(file, Database::Mode::create) { database.run(schema); }
-  Database database;
+  explicit State(const std::filesystem::path& file) : database(file, sqlite::Database::Mode::create,
+                 {"the store's cache of summaries", "delete it: it is rebuilt from the points"}) {
+    database.run(schema);
+  }
+  sqlite::Database database;
 };
 
 SummaryCache::SummaryCache(const std::filesystem::path& file) {
@@ -36,7 +39,7 @@ std::map<std::string, SummaryCache::Entry> SummaryCache::load() noexcept {
   std::map<std::string, Entry> all;
   if (!state_) return all;
   try {
-    Statement rows(state_->database, "SELECT name, size, modified_ns, facts FROM summary");
+    sqlite::Statement rows(state_->database, "SELECT name, size, modified_ns, facts FROM summary");
     while (rows.step()) {
       Entry entry{{static_cast<std::uint64_t>(rows.number(1)), rows.number(2)}, decode_summary(rows.blob(3))};
       all.emplace(as_text(rows.blob(0)), std::move(entry));
@@ -50,9 +53,9 @@ std::map<std::string, SummaryCache::Entry> SummaryCache::load() noexcept {
 void SummaryCache::put(std::span<const std::pair<std::string, Entry>> entries) noexcept {
   if (!state_ || entries.empty()) return;
   try {
-    Transaction transaction(state_->database, Transaction::Kind::write);
+    sqlite::Transaction transaction(state_->database, sqlite::Transaction::Kind::write);
     {
-      Statement row(state_->database, "INSERT OR REPLACE INTO summary VALUES(?1, ?2, ?3, ?4)");
+      sqlite::Statement row(state_->database, "INSERT OR REPLACE INTO summary VALUES(?1, ?2, ?3, ?4)");
       for (const auto& [name, entry] : entries) {
         const Bytes facts = encode_summary(entry.summary);
         row.bind(1, as_bytes(name))
@@ -71,9 +74,9 @@ void SummaryCache::put(std::span<const std::pair<std::string, Entry>> entries) n
 void SummaryCache::remove(std::span<const std::string> names) noexcept {
   if (!state_ || names.empty()) return;
   try {
-    Transaction transaction(state_->database, Transaction::Kind::write);
+    sqlite::Transaction transaction(state_->database, sqlite::Transaction::Kind::write);
     {
-      Statement row(state_->database, "DELETE FROM summary WHERE name = ?1");
+      sqlite::Statement row(state_->database, "DELETE FROM summary WHERE name = ?1");
       for (const std::string& name : names) row.bind(1, as_bytes(name)).run();
     }
     transaction.commit();

@@ -1,10 +1,10 @@
-#include "target-server/store/sqlite.h"
+#include "protocol/sqlite.h"
 
 #include <sqlite3.h>
 
 #include "protocol/error.h"
 
-namespace vmferry::store {
+namespace vmferry::sqlite {
 namespace {
 
 ErrorCode code_for(int result) {
@@ -47,15 +47,19 @@ std::string uri_of(const std::filesystem::path& path, Database::Mode mode) {
 
 }  // namespace
 
-Database::Database(const std::filesystem::path& path, Mode mode) : path_(path.string()) {
+Database::Database(const std::filesystem::path& path, Mode mode, const DatabaseWords& words,
+                   const DatabaseOptions& options)
+    : path_(path.string()), words_(words) {
   const int result = sqlite3_open_v2(uri_of(std::filesystem::absolute(path), mode).c_str(), &handle_,
                                      flags_for(mode) | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
   try {
-    if (result != SQLITE_OK) fail("cannot open the store's index");
-    sqlite3_busy_timeout(handle_, 10'000);
+    if (result != SQLITE_OK) fail("open");
+    sqlite3_extended_result_codes(handle_, 1);
+    sqlite3_busy_timeout(handle_, options.busy_wait_ms_max);
+    run(options.pragmas);
     if (mode == Mode::create || mode == Mode::write)
       run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=8192;");
-    run("PRAGMA cache_size=-65536;");
+    run(("PRAGMA trusted_schema=OFF; PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024) + ";").c_str());
   } catch (...) {
     sqlite3_close_v2(handle_);
     throw;
@@ -65,7 +69,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : path_(path.st
 Database::~Database() { sqlite3_close_v2(handle_); }
 
 void Database::run(const char* sql) {
-  if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail("the store's index failed");
+  if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail("use");
 }
 
 std::int64_t Database::number(const char* sql) {
@@ -79,25 +83,35 @@ std::int64_t Database::last_row() const noexcept { return sqlite3_last_insert_ro
 void Database::fail(const char* doing) const {
   const int result = handle_ == nullptr ? SQLITE_NOMEM : sqlite3_extended_errcode(handle_);
   std::string cause = handle_ == nullptr ? "out of memory" : sqlite3_errmsg(handle_);
-  if (code_for(result) == ErrorCode::damaged) cause += "; delete this file: it is rebuilt from the packs";
-  throw Error(code_for(result), doing, path_, cause);
+  const ErrorCode code = code_for(result);
+  if (code == ErrorCode::damaged) cause += std::string("; ") + words_.advice_if_damaged;
+  if (code == ErrorCode::busy) cause += ": another vmferry uses it, try again";
+  throw Error(code, std::string("cannot ") + doing + " " + words_.name, path_, cause);
 }
 
 Statement::Statement(Database& database, const char* sql) : database_(database) {
   if (sqlite3_prepare_v3(database.handle(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr) != SQLITE_OK)
-    database.fail("the store's index failed");
+    database.fail("use");
 }
 
 Statement::~Statement() { sqlite3_finalize(statement_); }
 
 Statement& Statement::bind(int index, std::int64_t value) {
-  if (sqlite3_bind_int64(statement_, index, value) != SQLITE_OK) database_.fail("the store's index failed");
+  if (sqlite3_bind_int64(statement_, index, value) != SQLITE_OK) database_.fail("use");
   return *this;
 }
 
 Statement& Statement::bind(int index, ByteView value) {
-  if (sqlite3_bind_blob64(statement_, index, value.data(), value.size(), SQLITE_STATIC) != SQLITE_OK)
-    database_.fail("the store's index failed");
+  if (sqlite3_bind_blob64(statement_, index, value.empty() ? static_cast<const void*>("") : value.data(), value.size(),
+                          SQLITE_STATIC) != SQLITE_OK)  // a null pointer would bind NULL
+    database_.fail("use");
+  return *this;
+}
+
+Statement& Statement::bind_text(int index, std::string_view value) {
+  if (sqlite3_bind_text64(statement_, index, value.empty() ? "" : value.data(), value.size(), SQLITE_STATIC,
+                          SQLITE_UTF8) != SQLITE_OK)
+    database_.fail("use");
   return *this;
 }
 
@@ -106,7 +120,7 @@ bool Statement::step() {
   if (result == SQLITE_ROW) return true;
   if (result != SQLITE_DONE) {
     try {
-      database_.fail("the store's index failed");
+      database_.fail("use");
     } catch (...) {
       reset();
       throw;
@@ -115,7 +129,10 @@ bool Statement::step() {
   return false;
 }
 
-void Statement::reset() noexcept { sqlite3_reset(statement_); }
+void Statement::reset() noexcept {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
 
 void Statement::run() {
   while (step()) {
@@ -127,7 +144,7 @@ std::int64_t Statement::number(int column) const { return sqlite3_column_int64(s
 
 ByteView Statement::blob(int column) const {
   const auto* data = static_cast<const std::byte*>(sqlite3_column_blob(statement_, column));
-  return {data, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  return {data, data == nullptr ? 0 : static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 Transaction::Transaction(Database& database, Kind kind) : database_(database) {
@@ -143,4 +160,4 @@ void Transaction::commit() {
   done_ = true;
 }
 
-}  // namespace vmferry::store
+}  // namespace vmferry::sqlite
