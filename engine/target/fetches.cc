@@ -24,6 +24,11 @@ std::exception_ptr FetchCall::failure() const {
   return failure_;
 }
 
+std::exception_ptr FetchCall::take_failure() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(failure_, nullptr);
+}
+
 std::uint64_t Fetches::start(std::shared_ptr<FetchCall> call, std::span<const ChunkId> ids) {
   Request request{std::move(call), {ids.begin(), ids.end()}};
   std::unique_lock lock(mutex_);

@@ -19,7 +19,7 @@
 namespace vmferry::target {
 
 inline constexpr std::size_t fetch_requests_in_flight_max = 16;
-inline constexpr std::size_t fetch_ids_per_request_max = 256;
+inline constexpr std::size_t fetch_ids_per_request_max = 4096;
 
 // One call of fetch() or get(), which makes one request or more. deliver() and request_ended() are called on the
 // receiving thread; an exception from deliver() becomes the call's failure.
@@ -32,6 +32,8 @@ class FetchCall {
 
   void fail(std::exception_ptr why);  // the first failure is kept
   std::exception_ptr failure() const;
+  // For who rethrows it: the exception then belongs to that thread alone, whenever the receiving thread lets go.
+  std::exception_ptr take_failure();
 
  private:
   mutable std::mutex mutex_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <optional>
 
 namespace vmferry::target {
 namespace {
@@ -95,7 +96,7 @@ void SessionSource::get(std::span<const ChunkId> ids, const Use& use) {
     }
   }
   if (opener) put_back(std::move(opener));
-  if (const auto failure = call->failure()) std::rethrow_exception(failure);
+  if (const auto failure = call->take_failure()) std::rethrow_exception(failure);
 }
 
 std::unique_ptr<FrameOpener> SessionSource::take_opener() {
