@@ -27,7 +27,7 @@ struct VolumeBytes {
   std::function<void(std::uint64_t offset, std::span<std::byte> into)> read;
   // What the child has not asked for yet but may: false where it cannot be had right, then it is asked for again when it
   // is needed. Optional: without it `read` serves that too.
-  std::function<bool(std::uint64_t offset, std::span<std::byte> into)> read_ahead;
+  std::function<bool(std::uint64_t offset, std::span<std::byte> into)> read_ahead = {};
 };
 
 struct SandboxLimits {
