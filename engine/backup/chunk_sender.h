@@ -20,7 +20,7 @@ namespace vmferry::backup {
 struct SenderOptions {
   int compression_level = 3;
   unsigned threads = 1;
-  std::size_t frame_bytes = 256u << 10;    // content of a frame, about
+  std::size_t frame_bytes = 512u << 10;    // content of a frame, about
   std::size_t offer_bytes_max = 16u << 20;  // held before an offer goes out
 };
 
