@@ -1,0 +1,71 @@
+// BackupTest: a store, a catalog and a disk in a temporary directory; run() backs up through a real session over the
+// memory transport; judge() reads a point back and compares it with the disk byte by byte.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/backup/backup.h"
+#include "protocol/error.h"
+#include "target-server/store/store.h"
+#include "tests/support/temporary_directory.h"
+
+namespace vmferry::backup {
+
+// A session with the store in this process; it ends when it is destroyed.
+class LocalSession {
+ public:
+  LocalSession(store::Store& store, const target::ClientFacts& client);
+  ~LocalSession();
+  target::TargetSession& session() { return *session_; }
+  void abort() { session_.reset(); }
+
+ private:
+  std::unique_ptr<Transport> server_end_;
+  std::thread server_;
+  std::unique_ptr<target::TargetSession> session_;
+};
+
+struct Judged {
+  std::uint64_t data = 0, zero = 0, left_out = 0;
+  std::vector<ByteRange> left_out_ranges;
+};
+
+class BackupTest : public testing::Test {
+ protected:
+  BackupTest();
+  std::filesystem::path disk() const { return directory_ / "disk.raw"; }
+  std::filesystem::path catalog_file() const { return directory_ / "catalog/catalog.sqlite"; }
+  void reopen_store();
+
+  RestorePoint run(const BackupOptions& options = {}) { return run_with(options, nullptr); }
+  using Wrap = std::function<target::TargetSession&(target::TargetSession&)>;
+  RestorePoint run_with(BackupOptions options, const Wrap& wrap, BackupEvents* events = nullptr);
+  Judged judge(const RestorePoint& point, std::size_t disk_index = 0);
+
+  template <typename Do>
+  static void expect_error(ErrorCode code, Do&& act) {
+    try {
+      act();
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+    }
+  }
+
+  test::TemporaryDirectory directory_;
+  std::unique_ptr<store::Store> store_;
+  std::atomic<bool> cancel_{false};
+};
+
+void write_at(const std::filesystem::path& file, std::uint64_t offset, ByteView bytes);
+Bytes read_at(const std::filesystem::path& file, std::uint64_t offset, std::size_t length);
+
+}  // namespace vmferry::backup
