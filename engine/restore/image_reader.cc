@@ -56,6 +56,25 @@ void ImageReader::read(std::uint64_t offset, std::span<std::byte> into, LeftOut 
   }
 }
 
+bool ImageReader::read_ahead(std::uint64_t offset, std::span<std::byte> into, LeftOut left_out) {
+  try {
+    if (!range_fits(offset, into.size(), size_bytes_) || !is_near(offset, into.size())) return false;
+    read(offset, into, left_out);
+    return true;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::damaged || error.code() == ErrorCode::unsupported) return false;
+    throw;
+  }
+}
+
+bool ImageReader::is_near(std::uint64_t offset, std::uint64_t length) {
+  const std::uint64_t end = offset + length;
+  std::optional<MapEntry> entry = map_.at(offset);
+  for (; entry && entry->disk.offset < end; entry = map_.next())
+    if (entry->kind == MapKind::data && !chunks_.cache().contains(entry->chunk) && !planned_at(entry->disk.offset)) return false;
+  return true;
+}
+
 SharedBytes ImageReader::content_of(const MapEntry& entry) {
   try {
     SharedBytes content = chunks_.cache().find(entry.chunk);

@@ -29,6 +29,9 @@ class ImageReader {
   // ones (Error{damaged}: a file's clusters are not free).
   void read(std::uint64_t offset, std::span<std::byte> into, LeftOut left_out = LeftOut::zeros);
 
+  // The same for what may be needed soon: false where it is refused, damaged, or neither here nor planned.
+  bool read_ahead(std::uint64_t offset, std::span<std::byte> into, LeftOut left_out = LeftOut::zeros);
+
   // Replaces the plan: ranges in the order in which they will be read. Ranges past the disk's end are dropped.
   void plan(std::vector<ByteRange> ranges);
   // Brings the beginning of the plan now.
@@ -44,6 +47,7 @@ class ImageReader {
     std::size_t position;  // in the plan
   };
 
+  bool is_near(std::uint64_t offset, std::uint64_t length);
   SharedBytes content_of(const MapEntry& entry);
   // The position in the plan of a range that holds the offset.
   std::optional<std::size_t> planned_at(std::uint64_t offset) const;

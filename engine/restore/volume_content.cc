@@ -10,6 +10,10 @@ VolumeContent::VolumeContent(const VolumeRow& row, ChunkSource& chunks, const Re
     throw Error(ErrorCode::malformed, "a volume of the restore point lies outside of its disk", row.name);
 }
 
+ImageReader::LeftOut VolumeContent::left_out() const {
+  return reading_file_ ? ImageReader::LeftOut::refused : ImageReader::LeftOut::zeros;
+}
+
 void VolumeContent::mount() {
   if (files_) return;
   crack::VolumeBytes bytes;
@@ -18,7 +22,7 @@ void VolumeContent::mount() {
     if (!range_fits(offset, into.size(), volume_.length))
       throw Error(ErrorCode::malformed, "a read past the end of the volume");
     try {
-      image_.read(volume_.offset + offset, into, reading_file_ ? ImageReader::LeftOut::refused : ImageReader::LeftOut::zeros);
+      image_.read(volume_.offset + offset, into, left_out());
     } catch (const Error& error) {
       callback_failed_ = true;
       left_out_seen_ = error.code() == ErrorCode::unsupported;
@@ -35,6 +39,10 @@ void VolumeContent::mount() {
       if (error.code() == ErrorCode::unreachable || error.code() == ErrorCode::cancelled) throw;
       return false;
     }
+  };
+  // Beside what is needed may lie what was left out, or is damaged: no business of this file.
+  bytes.read_ahead = [this](std::uint64_t offset, std::span<std::byte> into) {
+    return range_fits(offset, into.size(), volume_.length) && image_.read_ahead(volume_.offset + offset, into, left_out());
   };
   reading_file_ = false;
   files_ = std::make_unique<crack::VolumeFiles>(std::move(bytes), limits_);

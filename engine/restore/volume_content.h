@@ -35,6 +35,7 @@ class VolumeContent {
   bool left_out_seen() const noexcept { return left_out_seen_; }
 
  private:
+  ImageReader::LeftOut left_out() const;
   void mount();
   void read_once(MftReference record, const Reading& reading);
 

@@ -176,6 +176,23 @@ TEST_F(FileRestoreTest, APagefileThatWasLeftOutIsNamedAndNotWrittenAsZeros) {
   EXPECT_THROW(cat(p, "pagefile.sys"), Error);
 }
 
+TEST_F(FileRestoreTest, AFileBesideWhatWasLeftOutIsRestored) {
+  std::vector<ByteRange> page;
+  const Bytes text = test::text_bytes(3, 150'000);
+  {
+    test::NtfsImage image(image_path_);
+    image.write_file("/before.txt", text);
+    image.write_pagefile(2 * MiB, 9);
+    image.write_compressed("/after.txt", text);
+    page = image.ranges("/pagefile.sys");
+  }
+  DiskSpec spec;
+  for (const ByteRange& range : page) spec.left_out.push_back({range, MapKind::excluded});
+  const RestorePoint p = point(spec);
+  EXPECT_TRUE(cat(p, "before.txt") == text);
+  EXPECT_TRUE(cat(p, "after.txt") == text);
+}
+
 TEST_F(FileRestoreTest, AFileWhoseClustersTheMapCallsFreeIsDamageAndNeverZeros) {
   std::vector<ByteRange> ranges;
   {
