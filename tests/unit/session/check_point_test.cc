@@ -35,9 +35,12 @@ TEST_F(CheckPoint, DamagedDataIsNamedByItsDiskRangeAndTheRestIsRight) {
   const auto session = connect();
   session->open_backup(opening());
   const Content content = make_content(session->facts(), {}, 200);
-  ASSERT_TRUE(back_up(*session, content).committed);
   const Bytes first = text_bytes(0, 4096 + Random(0).below(30) * 512);
-  damage(chunk_id_of(session->facts().domain_key, first));
+  const ChunkId id = chunk_id_of(session->facts().domain_key, first);
+  // It travels in a frame of its own, so that no tree node is damaged with it.
+  session->send_frame(frames_of(content, {id})[0]);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  damage(id);
   const auto result = session->verify(content.point.uuid, {});
   ASSERT_FALSE(result.damage.empty());
   EXPECT_LE(result.damage.size(), 16u) << "one frame's chunks at most";

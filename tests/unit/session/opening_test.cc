@@ -79,7 +79,8 @@ TEST(Opening, OtherDisksUnderTheSameMachineAreRefusedButAnAddedOrAnUnknownDiskIs
 
 TEST(Opening, TheMachinesOwnNewestPointIsTheFirstBaseThenTheCandidatesThatExist) {
   Opening opening = opening_of("host", "m1", "web1");
-  opening.base_candidates = {uuid_of("gone"), uuid_of("b1"), uuid_of("a2"), uuid_of("d1"), uuid_of("c1"), uuid_of("a1")};
+  for (const char* candidate : {"gone", "b1", "a2", "d1", "c1", "a1"})
+    opening.base_candidates.push_back(uuid_of(candidate));
   EXPECT_EQ(choose_bases(points, opening),
             (std::vector<Uuid>{uuid_of("a2"), uuid_of("b1"), uuid_of("d1"), uuid_of("c1")}));
   EXPECT_TRUE(choose_bases(points, opening_of("host", "m9", "web1")).empty());

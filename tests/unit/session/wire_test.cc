@@ -65,7 +65,8 @@ TEST(Packets, PacketsOfSeveralThreadsNeverMix) {
   for (unsigned t = 0; t < 4; ++t)
     senders.emplace_back([&, t] {
       const Bytes payload(1000 + t, static_cast<std::byte>(t));
-      for (int i = 0; i < 200; ++i) writer.send(PacketType::frame, {ByteView(payload).first(500), ByteView(payload).subspan(500)});
+      for (int i = 0; i < 200; ++i)
+        writer.send(PacketType::frame, {ByteView(payload).first(500), ByteView(payload).subspan(500)});
     });
   PacketReader reader(*other);
   for (int i = 0; i < 800; ++i) {
