@@ -39,7 +39,8 @@ void confine_system_calls() {
   check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)));
   // abort() raises a signal for itself, and for nobody else.
   check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-                         SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())), SCMP_A2(SCMP_CMP_EQ, SIGABRT)));
+                         SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()), 0),
+                         SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0)));
   if (built_with_sanitizer) {
     // What a sanitizer's runtime does on its own: to report, and (pipe, close) to find out whether memory is readable.
     for (const int call : {SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(prctl), SCMP_SYS(getrlimit),
