@@ -53,7 +53,7 @@ class VolumeSink {
   virtual void volume(const VolumeFacts& facts) = 0;
   virtual void stream(const StreamEvent& event) = 0;
   virtual void file(const NameEntry& name) = 0;
-  virtual void kept(std::uint64_t lcn, std::uint64_t clusters) = 0;       // free by $Bitmap, but the log names it
+  virtual void kept(std::uint64_t lcn, std::uint64_t clusters) = 0;       // the log names it: free, or excluded
   virtual void allocated(std::uint64_t lcn, std::uint64_t clusters) = 0;  // by $Bitmap; ascending, disjoint
   virtual void done(const VolumeTotals& totals) = 0;
 };

@@ -36,7 +36,7 @@ class VolumeCracker {
   void crack() {
     VolumeFacts facts = find_facts();
     ClusterBitmap bitmap(system_stream(record_of_bitmap, "$Bitmap"), mft_.boot().clusters);
-    const LogFindings log = read_log();
+    LogFindings log = read_log();
     facts.cleanly_closed = log.cleanly_closed;
     facts.log_readable = log.readable;
     events_.volume(facts);
@@ -45,6 +45,7 @@ class VolumeCracker {
       bitmap.for_each(range.lcn, range.clusters, false,
                       [&](std::uint64_t lcn, std::uint64_t clusters) { events_.kept(lcn, clusters); });
     }
+    named_by_log_ = std::move(log.named);
     mft_.for_each_batch([&](std::uint64_t first, std::span<std::byte> records) { take_batch(first, records); });
     check_against_index(facts);
     bitmap.for_each(0, mft_.boot().clusters, true,
@@ -201,8 +202,24 @@ class VolumeCracker {
       event_.record = file_.reference;
       const bool is_content = stream.attribute_type == attribute_data && stream.name.empty();
       event_.excludable = is_content ? static_cast<std::uint8_t>(excludable) : 0;
+      if (event_.excludable != 0) keep_what_the_log_names(stream);
       event_.stream = std::move(stream);
       events_.stream(event_);
+    }
+  }
+
+  // A pagefile's record may be older than the log: a replay can have given its clusters to another file, whose data is
+  // there already. $Bitmap calls them allocated before and after.
+  void keep_what_the_log_names(const StreamEntry& stream) {
+    for (const StreamRun& run : stream.runs) {
+      if (run.lcn == StreamRun::run_hole) continue;
+      const std::uint64_t run_end = run.lcn + run.clusters;
+      auto named = std::upper_bound(named_by_log_.begin(), named_by_log_.end(), run.lcn,
+                                    [](std::uint64_t lcn, const ClusterRange& range) { return lcn < range.lcn + range.clusters; });
+      for (; named != named_by_log_.end() && named->lcn < run_end; ++named) {
+        const std::uint64_t begin = std::max(run.lcn, named->lcn);
+        events_.kept(begin, std::min(run_end, named->lcn + named->clusters) - begin);
+      }
     }
   }
 
@@ -224,6 +241,7 @@ class VolumeCracker {
   FileRecord file_;
   StreamEvent event_;
   VolumeTotals totals_;
+  std::vector<ClusterRange> named_by_log_;  // ascending, none touching the next
   bool hiberfile_in_root_ = false;
   bool hiberfile_seen_ = false;
   bool shadow_store_seen_ = false;

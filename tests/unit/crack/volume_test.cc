@@ -258,6 +258,22 @@ TEST_F(OneVolume, FreeClustersThatTheLogNamesAreKeptWhereItWasNotCleanlyClosed) 
   EXPECT_FALSE(cracked.totals->problems.empty());
 }
 
+TEST_F(OneVolume, ClustersOfAPagefileThatTheLogNamesAreKept) {
+  NtfsImage image(path);
+  image.write_pagefile(MiB, 1);
+  const std::uint64_t lcn = static_cast<std::uint64_t>(image.runs("pagefile.sys")[0].lcn);
+  LogBuilder log(image.log_file_bytes(), 1, 1);
+  const std::uint64_t first = log.add_bitmap(LogBuilder::clear_bits, LogBuilder::set_bits, 0, static_cast<std::uint32_t>(lcn), 2);
+  log.add_bitmap(LogBuilder::set_bits, LogBuilder::clear_bits, 0, static_cast<std::uint32_t>(lcn + 7), 3);
+  log.set_restart(first, first);
+  image.write_log_file(0, log.finish());
+  image.close();
+  const Cracked cracked = crack_file(path);
+  ASSERT_TRUE(cracked.facts->log_readable);
+  EXPECT_EQ(cracked.stream_of(cracked.find("pagefile.sys")->record)->excludable, 1);
+  EXPECT_EQ(cracked.kept_ranges, (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{lcn, 2}, {lcn + 7, 3}}));
+}
+
 TEST_F(OneVolume, ADamagedRecordCostsItsFileAndNothingElse) {
   NtfsImage image(path);
   image.write_file("victim", test::random_bytes(1, 100000));
