@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -28,6 +29,12 @@ void break_rule(BrokenRule rule) {
       // Not the null pointer: a sanitizer would make a report of that, not a crash.
       volatile std::uintptr_t address = 64;  // read at run time: a compiler warns of a constant one
       *reinterpret_cast<volatile int*>(address) = 1;
+      break;
+    }
+    case BrokenRule::abort_another: {
+      // A process that cannot be there: a filter that lets this through harms nobody in a test.
+      constexpr int nobody = 0x7ffffffe;
+      (void)!::syscall(SYS_tgkill, nobody, nobody, SIGABRT);
       break;
     }
     case BrokenRule::read_outside: {

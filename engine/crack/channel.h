@@ -44,7 +44,8 @@ enum class MessageKind : std::uint32_t {
 enum class FailureKind : std::uint32_t { malformed = 0, unsupported = 1, out_of_memory = 2 };
 
 // What a test asks the child to try; each must end it.
-enum class BrokenRule : std::uint64_t { open_file, open_socket, fork, use_all_memory, run_forever, crash, read_outside };
+enum class BrokenRule : std::uint64_t { open_file, open_socket, fork, use_all_memory, run_forever, crash, read_outside,
+                                       abort_another };
 
 struct Message {
   MessageKind kind{};

@@ -42,6 +42,10 @@ TEST(SandboxRules, ACrackerThatOpensASocketOrAProcessIsStopped) {
   EXPECT_NE(fate_of(BrokenRule::fork).find("may not make"), std::string::npos);
 }
 
+TEST(SandboxRules, ACrackerThatSignalsAnotherProcessIsStopped) {
+  EXPECT_NE(fate_of(BrokenRule::abort_another).find("may not make"), std::string::npos);
+}
+
 TEST(SandboxRules, ACrackerThatCrashesIsReportedWithItsSignal) {
   const std::string fate = fate_of(BrokenRule::crash);
   EXPECT_TRUE(fate.find("crashed (signal 11)") != std::string::npos || fate.find("ended early") != std::string::npos) << fate;
