@@ -220,7 +220,8 @@ CommitResult ClientSession::commit(const RestorePoint& point) {
     if (!answer.has_committed()) malformed("it answered another question");
     result.committed = answer.committed().committed();
     result.stored_bytes = answer.committed().stored_bytes();
-    for (const std::string& id : answer.committed().missing()) result.missing.push_back(ChunkId::from_bytes(as_bytes(id)));
+    for (const std::string& id : answer.committed().missing())
+      result.missing.push_back(ChunkId::from_bytes(as_bytes(id)));
     if (result.committed != stored.has_value() || result.committed != result.missing.empty())
       malformed("its answer to a commit contradicts itself");
     if (stored) result.point = std::move(*stored);

@@ -97,7 +97,8 @@ class TargetSession {
   // fetch() itself throws. A missing or broken chunk is Error{damaged}.
   virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
                      std::function<void(std::exception_ptr)> done) = 0;
-  virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;  // the target reads and checks all of it
+  // The target reads and checks all of it.
+  virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;
 };
 
 }  // namespace vmferry::target

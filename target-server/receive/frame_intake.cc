@@ -23,7 +23,8 @@ FrameIntake::~FrameIntake() {
 void FrameIntake::add(ByteView frame) {
   Bytes copy(frame.begin(), frame.end());
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return failure_ || queued_bytes_ == 0 || queued_bytes_ + copy.size() <= queue_bytes_max_; });
+  const auto fits = [&] { return queued_bytes_ == 0 || queued_bytes_ + copy.size() <= queue_bytes_max_; };
+  changed_.wait(lock, [&] { return failure_ || fits(); });
   if (failure_) std::rethrow_exception(failure_);
   queued_bytes_ += copy.size();
   queue_.push_back(std::move(copy));

@@ -1,5 +1,6 @@
 // ReadRequests: answers what a session asks to read (chunks, lists, points, verification), one after another, on a
-// thread of its own, so that a backup's frames and offers never wait behind them. add() belongs to the receiving thread.
+// thread of its own, so that a backup's frames and offers never wait behind them. add() belongs to the receiving
+// thread.
 #pragma once
 
 #include <condition_variable>

@@ -1,7 +1,7 @@
 // link: protocol target_server
 // Bytes of a hostile client into a whole server session. The input is a list of packets (type u8, length u16, payload):
-// lengths, checksums, the hello and an open backup are made right here, so that the fuzzer gets past them; an input that
-// begins with 0xff is the raw stream instead. The store keeps its frames in memory, for a real one syncs to the disk
+// lengths, checksums, the hello and an open backup are made right here, so that the fuzzer gets past them; an
+// input that begins with 0xff is the raw stream instead. The store keeps its frames in memory, for a real one syncs to the disk
 // and lets the fuzzer run three times a second.
 #include <algorithm>
 #include <cstddef>
@@ -129,9 +129,10 @@ class MemoryStore final : public store::Store {
       std::vector<ChunkId> missing;
       for (const Located& located : store_.locate(ids, missing)) {
         const Bytes bytes = store_.read_frame(located.frame);
-        FrameDecoder().decode_verified(parse_frame(bytes), store_.domain_.key, [&](const ChunkId& id, ByteView content) {
+        const auto use_wanted = [&](const ChunkId& id, ByteView content) {
           if (std::find(located.ids.begin(), located.ids.end(), id) != located.ids.end()) use(id, content);
-        });
+        };
+        FrameDecoder().decode_verified(parse_frame(bytes), store_.domain_.key, use_wanted);
       }
       if (!missing.empty()) throw Error(ErrorCode::damaged, "a chunk is missing");
     }

@@ -73,7 +73,8 @@ class TransportTest : public testing::TestWithParam<Factory> {
 };
 
 TEST_P(TransportTest, PartsArriveInOrderAsOneStreamOfBytes) {
-  const Bytes first = test::random_bytes(1, 3), second = test::random_bytes(2, 100'000), third = test::random_bytes(3, 1);
+  const Bytes first = test::random_bytes(1, 3), second = test::random_bytes(2, 100'000),
+              third = test::random_bytes(3, 1);
   std::thread sender([&] {
     const std::array<ByteView, 4> parts = {first, second, ByteView(), third};
     ends_.one->send(parts);

@@ -53,7 +53,8 @@ Content make_content(const target::TargetFacts& facts, const MachineName& name, 
                      const std::function<std::uint64_t(std::size_t)>& seeds = [](std::size_t i) { return i; });
 
 // All chunks of `content` whose ids are in `ids`, in frames of several.
-std::vector<Bytes> frames_of(const Content& content, const std::vector<ChunkId>& ids, std::size_t chunks_per_frame = 16);
+std::vector<Bytes> frames_of(const Content& content, const std::vector<ChunkId>& ids,
+                             std::size_t chunks_per_frame = 16);
 
 class SessionTest : public testing::Test {
  protected:
