@@ -24,7 +24,7 @@ class Check {
     } else if (root.levels > limits::tree_depth_max) {
       damage_("a tree is too deep");
     } else {
-      read_nodes({TreeNode::Child{{}, root.node, root.entries}}, static_cast<std::uint8_t>(root.levels - 1), true);
+      read_nodes({TreeNode::Child{{}, root.node, root.entries}}, static_cast<std::uint8_t>(root.levels - 1), true, {});
     }
     return result_;
   }
@@ -35,7 +35,8 @@ class Check {
     bool is_there = false;
   };
 
-  void read_nodes(const std::vector<TreeNode::Child>& children, std::uint8_t level, bool is_root) {
+  // upper: what all keys are below; empty: no bound.
+  void read_nodes(const std::vector<TreeNode::Child>& children, std::uint8_t level, bool is_root, const Bytes& upper) {
     for (std::size_t begin = 0; begin < children.size(); begin += nodes_at_once) {
       const std::size_t end = std::min(children.size(), begin + nodes_at_once);
       std::unordered_map<ChunkId, Read> nodes;
@@ -45,7 +46,8 @@ class Check {
       fetch(ids, nodes);
       for (std::size_t i = begin; i < end; ++i) {
         Read& read = nodes.at(children[i].node);
-        if (read.is_there) check_node(read.node, children[i], level, is_root);
+        if (!read.is_there) continue;
+        check_node(read.node, children[i], level, is_root, i + 1 < children.size() ? children[i + 1].first_key : upper);
       }
     }
   }
@@ -81,16 +83,18 @@ class Check {
     }
   }
 
-  void check_node(const TreeNode& node, const TreeNode::Child& child, std::uint8_t level, bool is_root) {
+  void check_node(const TreeNode& node, const TreeNode::Child& child, std::uint8_t level, bool is_root,
+                  const Bytes& upper) {
     const std::string name = "node " + child.node.to_string();
     if (node.level != level) return damage_(name + " has the wrong level");
-    if (level > 0) {
-      if (!is_root && (node.children.empty() || node.children.front().first_key != child.first_key))
-        damage_(name + " does not begin where its parent says");
-      return read_nodes(node.children, static_cast<std::uint8_t>(level - 1), false);
-    }
-    if (!is_root && (node.entries.empty() || node.entries.front().key != child.first_key))
-      damage_(name + " does not begin where its parent says");
+    if (node.children.empty() && node.entries.empty()) return damage_(name + " is empty");
+    const Bytes& first = level > 0 ? node.children.front().first_key : node.entries.front().key;
+    const Bytes& last = level > 0 ? node.children.back().first_key : node.entries.back().key;
+    // Nothing below a node in a wrong place is looked at: a hostile tree could name it again and again.
+    if (!is_root && first != child.first_key) return damage_(name + " does not begin where its parent says");
+    if (!upper.empty() && !std::lexicographical_compare(last.begin(), last.end(), upper.begin(), upper.end()))
+      return damage_(name + " reaches into its neighbour");
+    if (level > 0) return read_nodes(node.children, static_cast<std::uint8_t>(level - 1), false, upper);
     if (node.entries.size() != child.entries) damage_(name + " has another number of entries than its parent says");
     for (const TreeEntry& entry : node.entries) {
       ++result_.entries;

@@ -1,6 +1,7 @@
 #include "engine/restore/tree_sweep.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "protocol/error.h"
@@ -27,9 +28,12 @@ std::vector<KeyRange> joined(std::vector<KeyRange> ranges) {
   return result;
 }
 
-// A node to read, and the key that everything in it is below. Empty: no bound; no key below another one is empty.
+// A node to read, the key that it begins with (none: the root), and the key that everything in it is below (empty: no
+// bound; no key below another one is empty). A node can only stand where its keys belong, so however a hostile tree
+// names it again and again, it is visited once.
 struct Wanted {
   ChunkId node;
+  std::optional<Bytes> lower;
   Bytes upper;
 };
 
@@ -41,7 +45,7 @@ class Sweep {
   void run(const TreeRoot& root) {
     if (root.levels == 0 || ranges_.empty()) return;
     if (root.levels > limits::tree_depth_max) throw Error(ErrorCode::malformed, "a tree is too deep");
-    std::vector<Wanted> wanted{Wanted{root.node, {}}};
+    std::vector<Wanted> wanted{Wanted{root.node, std::nullopt, {}}};
     for (unsigned level = root.levels; level-- > 0 && !wanted.empty();) wanted = read_level(wanted, level);
   }
 
@@ -66,16 +70,27 @@ class Sweep {
         if (node == nodes.end()) throw Error(ErrorCode::damaged, "a chunk was not given", wanted[i].node.to_string());
         if (node->second.level != level)
           throw Error(ErrorCode::malformed, "a node of a tree has the wrong level", node->first.to_string());
+        check_place(node->second, wanted[i]);
         read_node(node->second, wanted[i].upper, below);
       }
     }
     return below;
   }
 
+  static void check_place(const TreeNode& node, const Wanted& wanted) {
+    if (node.children.empty() && node.entries.empty())
+      throw Error(ErrorCode::malformed, "a node of a tree is empty", wanted.node.to_string());
+    const bool is_leaf = node.children.empty();
+    const Bytes& first = is_leaf ? node.entries.front().key : node.children.front().first_key;
+    const Bytes& last = is_leaf ? node.entries.back().key : node.children.back().first_key;
+    if ((wanted.lower && first != *wanted.lower) || (!wanted.upper.empty() && !less(last, wanted.upper)))
+      throw Error(ErrorCode::malformed, "a node of a tree belongs to another place", wanted.node.to_string());
+  }
+
   void read_node(const TreeNode& node, const Bytes& upper, std::vector<Wanted>& below) {
     for (std::size_t i = 0; i < node.children.size(); ++i) {
       const Bytes& bound = i + 1 == node.children.size() ? upper : node.children[i + 1].first_key;
-      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, bound});
+      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, node.children[i].first_key, bound});
     }
     for (std::size_t i = 0; i < node.entries.size(); ++i) {
       const Bytes& bound = i + 1 == node.entries.size() ? upper : node.entries[i + 1].key;
