@@ -64,8 +64,6 @@ struct BackupRun::Attempt {
   const RestorePoint* base;
   std::vector<PointDisk> disks;
   std::vector<PointFile> files;
-  std::vector<std::unique_ptr<FormerDisk>> former_disks;  // beside the source's disks
-  std::vector<std::unique_ptr<MapSpool>> maps;
   KnownNodes known_nodes;
   PassCounts counts;
   std::shared_ptr<SlabPool> pool;

@@ -52,7 +52,6 @@ class BackupRun {
   const Chunker chunker_;
   const DomainKey key_;
   std::uint64_t total_bytes_ = 0;
-  std::uint64_t read_bytes_before_ = 0;  // by attempts before this one
   std::chrono::steady_clock::time_point last_progress_{};
 
   Identity identity_;

@@ -67,18 +67,30 @@ Bytes NodeSource::node(const ChunkId& id, std::span<const ChunkId> siblings) {
   return content;
 }
 
+const Bytes& NodeSource::keep_recent(const ChunkId& id, Bytes node) {
+  if (recent_bytes_ + node.size() > recent_bytes_max) {
+    recent_.clear();
+    recent_bytes_ = 0;
+  }
+  recent_bytes_ += node.size();
+  return recent_.insert_or_assign(id, std::move(node)).first->second;
+}
+
 void NodeSource::get(std::span<const ChunkId> ids, const Use& use) {
   std::vector<ChunkId> missing;
   for (const ChunkId& id : ids) {
-    if (const auto node = local(id))
-      use(id, *node);
+    const auto recent = recent_.find(id);
+    if (recent != recent_.end())
+      use(id, recent->second);
+    else if (auto node = local(id))
+      use(id, keep_recent(id, std::move(*node)));
     else
       missing.push_back(id);
   }
   if (missing.empty()) return;
   target_.get(missing, [&](const ChunkId& id, ByteView node) {
     fetched_.add(id, node);
-    use(id, node);
+    use(id, keep_recent(id, Bytes(node.begin(), node.end())));
   });
 }
 

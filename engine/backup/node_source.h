@@ -1,6 +1,6 @@
 // NodeSource: metadata tree nodes for the planning of a backup: from the catalog where it has them, else from the
 // target, in batches. Every node is checked against its id. Nodes that had to be fetched are kept in a spool file, for
-// this backup and for the catalog afterwards. One thread.
+// this backup and for the catalog afterwards. The last ones used stay in memory. One thread.
 #pragma once
 
 #include <filesystem>
@@ -53,12 +53,17 @@ class NodeSource final : public ChunkSource {
 
  private:
   std::optional<Bytes> from_catalog(const ChunkId& id);
+  const Bytes& keep_recent(const ChunkId& id, Bytes node);
+
+  static constexpr std::size_t recent_bytes_max = 12u << 20;
 
   catalog::Catalog& catalog_;
   const Uuid domain_;
   const DomainKey key_;
   ChunkSource& target_;
   NodeSpool fetched_;
+  std::unordered_map<ChunkId, Bytes> recent_;  // for walks that come back; emptied when it is full
+  std::size_t recent_bytes_ = 0;
   std::string catalog_problem_;
 };
 

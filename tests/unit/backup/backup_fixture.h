@@ -33,6 +33,34 @@ class LocalSession {
   std::unique_ptr<target::TargetSession> session_;
 };
 
+// A real session, for tests that change one thing about it.
+class WrappedSession : public target::TargetSession {
+ public:
+  explicit WrappedSession(target::TargetSession& real) : real_(real) {}
+  const target::TargetFacts& facts() const noexcept override { return real_.facts(); }
+  TransportCounts counts() const noexcept override { return real_.counts(); }
+  target::BackupOpened open_backup(const target::BackupOpening& opening) override { return real_.open_backup(opening); }
+  void offer(std::vector<ChunkId> ids, std::function<void(target::WantBitmap)> answered) override {
+    real_.offer(std::move(ids), std::move(answered));
+  }
+  void send_frame(ByteView frame) override { real_.send_frame(frame); }
+  target::CommitResult commit(const RestorePoint& point) override { return real_.commit(point); }
+  void close_backup() override { real_.close_backup(); }
+  std::vector<PointSummary> points() override { return real_.points(); }
+  RestorePoint point(const Uuid& uuid) override { return real_.point(uuid); }
+  ChunkSource& chunks() override { return real_.chunks(); }
+  void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
+             std::function<void(std::exception_ptr)> done) override {
+    real_.fetch(std::move(ids), std::move(use), std::move(done));
+  }
+  target::VerifyResult verify(const Uuid& point, const Progress& progress) override {
+    return real_.verify(point, progress);
+  }
+
+ protected:
+  target::TargetSession& real_;
+};
+
 struct Judged {
   std::uint64_t data = 0, zero = 0, left_out = 0;
   std::vector<ByteRange> left_out_ranges;

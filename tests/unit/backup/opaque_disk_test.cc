@@ -100,36 +100,18 @@ TEST_F(OpaqueDiskTest, AStoreRolledBackUnderANewerCatalogGetsWhatItLacks) {
 }
 
 // Says of every chunk in the first offers that the target has it.
-class ForgetfulSession final : public target::TargetSession {
+class ForgetfulSession final : public WrappedSession {
  public:
-  explicit ForgetfulSession(target::TargetSession& real) : real_(real) {}
-  const target::TargetFacts& facts() const noexcept override { return real_.facts(); }
-  TransportCounts counts() const noexcept override { return real_.counts(); }
-  target::BackupOpened open_backup(const target::BackupOpening& opening) override { return real_.open_backup(opening); }
+  using WrappedSession::WrappedSession;
   void offer(std::vector<ChunkId> ids, std::function<void(target::WantBitmap)> answered) override {
     if (commits_ > 0) return real_.offer(std::move(ids), std::move(answered));
     answered(target::WantBitmap(ids.size()));
   }
-  void send_frame(ByteView frame) override { real_.send_frame(frame); }
   target::CommitResult commit(const RestorePoint& point) override {
     ++commits_;
     return real_.commit(point);
   }
-  void close_backup() override { real_.close_backup(); }
-  std::vector<PointSummary> points() override { return real_.points(); }
-  RestorePoint point(const Uuid& uuid) override { return real_.point(uuid); }
-  ChunkSource& chunks() override { return real_.chunks(); }
-  void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
-             std::function<void(std::exception_ptr)> done) override {
-    real_.fetch(std::move(ids), std::move(use), std::move(done));
-  }
-  target::VerifyResult verify(const Uuid& point, const Progress& progress) override {
-    return real_.verify(point, progress);
-  }
   int commits_ = 0;
-
- private:
-  target::TargetSession& real_;
 };
 
 TEST_F(OpaqueDiskTest, ChunksThatTheTargetLacksAtTheCommitAreSentInASecondAttempt) {
