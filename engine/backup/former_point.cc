@@ -109,8 +109,7 @@ FormerDisk::Stream FormerDisk::stream(const StreamInfo& info, const std::vector<
 
 void KnownNodes::add_below(const ChunkId& id, std::uint8_t level, std::span<const ChunkId> siblings,
                            NodeSource& nodes) {
-  if (ids_.size() >= ids_max) return;
-  ids_.insert(id);
+  if (ids_.size() >= ids_max || !ids_.insert(id).second) return;  // each node once, whatever names it how often
   if (level == 0) return;
   const TreeNode node = parse_tree_node(nodes.node(id, siblings));
   if (node.level != level) throw Error(ErrorCode::malformed, "a tree node of the base point has the wrong level", id.to_string());

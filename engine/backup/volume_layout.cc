@@ -4,12 +4,17 @@
 #include <cstring>
 #include <utility>
 
+#include "protocol/error.h"
+
 namespace vmferry::backup {
 namespace {
 
 constexpr std::size_t buffer_bytes = 256 * 1024;
 // A sound volume has none of these. Past this many, StreamInfo::bytes is only an upper bound.
 constexpr std::size_t clipped_streams_max = 100'000;
+
+// Of one MFT record. Two streams of as many runs as the cracker takes, or far more streams than fit an attribute list.
+constexpr std::size_t record_bytes_max = 128u << 20;
 
 // A power of two: regions of 64 MiB.
 constexpr std::uint64_t region_bytes = 64u << 20;
@@ -66,8 +71,12 @@ void VolumeLayout::stream(const crack::StreamEvent& event) {
     flush_record();
     pending_.emplace();
     pending_->record = event.record;
+    pending_bytes_ = 0;
   }
   const StreamEntry& stream = event.stream;
+  pending_bytes_ += sizeof stream + stream.name.size() * sizeof(char16_t) + stream.runs.size() * sizeof(StreamRun);
+  if (pending_bytes_ > record_bytes_max)
+    throw Error(ErrorCode::malformed, "cannot crack the volume", {}, "an MFT record has too many streams and runs");
   StreamKey key;
   std::uint64_t stored_clusters = 0;
   for (const StreamRun& run : stream.runs) {

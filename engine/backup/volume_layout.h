@@ -122,6 +122,7 @@ class VolumeLayout : public crack::VolumeSink {
   Bytes stream_names_buffer_;
   EntrySorter index_;
   std::optional<RecordEntry> pending_;
+  std::size_t pending_bytes_ = 0;
   std::uint64_t stream_names_bytes_ = 0;  // with what is still buffered
   std::uint64_t names_read_at_ = 0;       // of stream_names_, what names_read_ holds
   Bytes names_read_;
