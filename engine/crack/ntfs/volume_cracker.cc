@@ -214,8 +214,8 @@ class VolumeCracker {
     for (const StreamRun& run : stream.runs) {
       if (run.lcn == StreamRun::run_hole) continue;
       const std::uint64_t run_end = run.lcn + run.clusters;
-      auto named = std::upper_bound(named_by_log_.begin(), named_by_log_.end(), run.lcn,
-                                    [](std::uint64_t lcn, const ClusterRange& range) { return lcn < range.lcn + range.clusters; });
+      const auto ends_behind = [](std::uint64_t lcn, const ClusterRange& r) { return lcn < r.lcn + r.clusters; };
+      auto named = std::upper_bound(named_by_log_.begin(), named_by_log_.end(), run.lcn, ends_behind);
       for (; named != named_by_log_.end() && named->lcn < run_end; ++named) {
         const std::uint64_t begin = std::max(run.lcn, named->lcn);
         events_.kept(begin, std::min(run_end, named->lcn + named->clusters) - begin);
