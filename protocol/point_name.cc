@@ -18,7 +18,10 @@ constexpr std::size_t uuid_digits = 32;
 }
 
 [[noreturn]] void throw_not_found(std::string_view what, const PointName& name) {
-  throw Error(ErrorCode::not_found, std::string(what), name.machine, "'vmferry points' lists what there is");
+  std::string named = name.machine;
+  if (name.which == PointName::Which::number) named += '@' + std::to_string(name.number);
+  if (name.which == PointName::Which::id_prefix) named += "@id:" + name.id_prefix;
+  throw Error(ErrorCode::not_found, std::string(what), named, "'vmferry points' lists what there is");
 }
 
 // Lower-case hex digits without dashes; empty where the text is something else.

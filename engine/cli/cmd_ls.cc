@@ -86,8 +86,10 @@ int run_ls_command(const Settings& settings, const LsArguments& arguments) {
   const Reference reference = parse_reference(arguments.reference, arguments.at);
   const Reading reading = open_for_reading(settings);
   const RestorePoint point = resolve_point(reference.point, reading.session(), reading.own_client);
-  const bool volumes_wanted = !reference.path || (reference.path->volume.empty() && reference.path->path.empty());
-  if (volumes_wanted) return list_volumes(point, settings.json);
+  // "NAME:" lists the volumes; "NAME:/" is the root of the only volume that has files.
+  const bool root_wanted = arguments.reference.ends_with('/') || arguments.reference.ends_with('\\');
+  const bool path_wanted = reference.path && (!reference.path->volume.empty() || !reference.path->path.empty() || root_wanted);
+  if (!path_wanted) return list_volumes(point, settings.json);
   return list_path(point, arguments, *reference.path, reading.session(), settings.json);
 }
 
@@ -100,6 +102,7 @@ void add_ls_command(CLI::App& app, Invocation& invocation) {
       "VOLUME is a label or DISK.PARTITION, as `vmferry ls NAME:` lists them; it may be left out where there is one.\n\n"
       "Examples:\n"
       "  vmferry ls web1:                       # the volumes\n"
+      "  vmferry ls web1:/                      # the root of the only volume\n"
       "  vmferry ls web1:/Users/anna -r         # the newest point\n"
       "  vmferry ls web1@12:0.2/inetpub --json");
   command->add_option("reference", arguments->reference, "What to list")->required()->type_name("NAME[@POINT]:[VOLUME]/PATH");

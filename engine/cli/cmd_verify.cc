@@ -5,6 +5,7 @@
 #include "engine/cli/interrupts.h"
 #include "engine/cli/output.h"
 #include "engine/cli/reference.h"
+#include "protocol/error.h"
 
 namespace vmferry::cli {
 namespace {
@@ -24,6 +25,8 @@ target::VerifyResult verify_at_target(const RestorePoint& point, const Settings&
 
 int run_verify_command(const Settings& settings, const VerifyArguments& arguments) {
   const Reference reference = parse_reference(arguments.reference, arguments.at);
+  if (reference.path)
+    throw Error(ErrorCode::usage, "a restore point is verified whole", arguments.reference, "write it as NAME[@POINT]");
   const Reading reading = open_for_reading(settings);
   const RestorePoint point = resolve_point(reference.point, reading.session(), reading.own_client);
   target::VerifyResult result;
@@ -49,8 +52,9 @@ int run_verify_command(const Settings& settings, const VerifyArguments& argument
                   human_bytes(result.bytes).c_str(), human_count(result.chunks).c_str(),
                   arguments.pull ? "by this host" : "at the target");
   } else {
-    std::fprintf(stderr, "%s point %llu is damaged. Back the machine up again: a new point does not use what is damaged "
-                 "once the target has marked it.\n",
+    std::fprintf(stderr,
+                 "%s point %llu is damaged. A new point in this store would use the same damaged chunks: until they "
+                 "are repaired, back the machine up to another store.\n",
                  printable(point.machine_name).c_str(), static_cast<unsigned long long>(point.number));
   }
   return exit_code;

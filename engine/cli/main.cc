@@ -64,7 +64,9 @@ int run(int argc, char** argv) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
     const std::string named = app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name();
-    return fail(json_asked, exit_usage, "usage", std::string(error.what()) + "; see `vmferry" + named + " --help`");
+    std::string what = error.what();
+    if (named.empty() && !app.remaining().empty()) what = "there is no such command: " + app.remaining().front();
+    return fail(json_asked, exit_usage, "usage", what + "; see `vmferry" + named + " --help`");
   }
   try {
     complete_settings(invocation.settings);

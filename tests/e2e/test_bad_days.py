@@ -25,10 +25,13 @@ class BadDays(Case):
         self.vmferry("backup", disk)
         wrong_point = self.json("restore", "sample@99", "--output", self.directory / "x", expect=1)
         self.assertEqual(wrong_point["error"]["code"], "not_found")
+        self.assertIn("sample@99", wrong_point["error"]["message"])
         wrong_path = self.json("ls", "sample:/no/such", expect=1)
         self.assertEqual(wrong_path["error"]["code"], "not_found")
         self.json("backup", disk, "--source", "sometimes", expect=64)
+        self.json("verify", "sample:/Users", expect=64)
         self.json("points", expect=64, target="ftp://somewhere")
+        self.assertIn("bakup", self.json("bakup", disk, expect=64)["error"]["message"])
 
     def test_nothing_is_overwritten(self):
         self.init_store()
@@ -142,6 +145,28 @@ class BadDays(Case):
         self.target_program("delete", "sample@2", "--store", self.store)
         self.json("verify", "sample@1")
         self.assertEqual(self.json("backup", disk)["point"], 3)
+
+    def test_two_first_backups_of_one_name_at_once_do_not_make_two_machines(self):
+        self.init_store()
+        disk = self.directory / "plain.raw"  # nothing in it says which disk it is
+        disk.write_bytes(os.urandom(16 << 20))
+        socket = self.directory / "s.sock"
+        server = subprocess.Popen([str(BUILD / "vmferry-target"), "serve", "--store", str(self.store), "--socket", str(socket)],
+                                  stdout=subprocess.DEVNULL)
+        try:
+            while server.poll() is None and not socket.exists():
+                time.sleep(0.01)
+            command = [str(BUILD / "vmferry"), "backup", str(disk), "--name", "one", "--quiet", "--catalog", str(self.catalog),
+                       "--target", f"unix://{socket}"]
+            backups = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(4)]
+            codes = [backup.wait(60) for backup in backups]
+        finally:
+            server.terminate()
+            server.wait(20)
+        self.assertTrue(set(codes) <= {0, 3} and 0 in codes, codes)
+        points = self.json("points", "one")["points"]
+        self.assertEqual(len({point["machine_uuid"] for point in points}), 1)
+        self.assertEqual(len({point["point"] for point in points}), len(points))
 
     def test_two_controllers_may_use_one_name(self):
         self.init_store()

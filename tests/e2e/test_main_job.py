@@ -73,6 +73,16 @@ class MainJob(Case):
         for entry in files[:5]:
             self.assertEqual((out / entry["path"].lstrip("/")).read_bytes(), self.original_file(disk, "/" + entry["path"].lstrip("/")))
 
+    def test_a_name_with_a_colon_lists_the_volumes_and_with_a_slash_the_root(self):
+        self.init_store()
+        self.vmferry("backup", self.sample())
+        self.assertIn("0.2", [volume["volume"] for volume in self.json("ls", "sample:")["volumes"]])
+        root = [entry["path"] for entry in self.json("ls", "sample:/")["entries"]]
+        self.assertIn("Users", root)
+        everything = self.json("ls", "sample:/", "-r")["entries"]
+        self.assertGreater(len(everything), len(root))
+        self.assertIn("Users/ann/Documents/report.txt", [entry["path"] for entry in everything])
+
     def test_without_the_catalog_the_backup_is_right_and_the_restore_needs_none(self):
         self.init_store()
         disk = self.sample()
