@@ -7,7 +7,8 @@
 namespace vmferry::backup {
 namespace {
 
-// Before the machine is known: two first backups of one name would each make a machine up, and the name would have both.
+// Before the machine is known: two first backups of one name would each make a machine up, and the name would have
+// both.
 std::unique_ptr<catalog::MachineLock> lock_name(const std::string& name, catalog::Catalog& catalog) {
   ByteWriter from;
   from.string("vmferry name");

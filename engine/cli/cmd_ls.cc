@@ -88,7 +88,8 @@ int run_ls_command(const Settings& settings, const LsArguments& arguments) {
   const RestorePoint point = resolve_point(reference.point, reading.session(), reading.own_client);
   // "NAME:" lists the volumes; "NAME:/" is the root of the only volume that has files.
   const bool root_wanted = arguments.reference.ends_with('/') || arguments.reference.ends_with('\\');
-  const bool path_wanted = reference.path && (!reference.path->volume.empty() || !reference.path->path.empty() || root_wanted);
+  const bool path_wanted =
+      reference.path && (!reference.path->volume.empty() || !reference.path->path.empty() || root_wanted);
   if (!path_wanted) return list_volumes(point, settings.json);
   return list_path(point, arguments, *reference.path, reading.session(), settings.json);
 }
