@@ -24,6 +24,7 @@ inline constexpr std::size_t tree_key_max = 1 * KiB + 64;  // a file index key w
 inline constexpr std::size_t tree_value_max = 48 * KiB;
 inline constexpr std::size_t tree_depth_max = 12;
 // Points.
+inline constexpr std::size_t base_points_max = 4;            // that one session leases
 inline constexpr std::size_t point_bytes_max = 4 * MiB;
 inline constexpr std::size_t disks_per_machine_max = 64;
 inline constexpr std::size_t volumes_per_disk_max = 256;

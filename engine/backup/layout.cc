@@ -186,9 +186,10 @@ void BuiltLayout::assemble_cracked(std::size_t index) {
   VolumeLayout& layout = *cracked_[index];
   const crack::VolumeFacts& facts = volume.facts;
   const bool all = options_.keep.exact || options_.suspended || hibernated_;
-  const bool free_matters = facts.shadow_copies || (!facts.cleanly_closed && !facts.log_readable);
-  const VolumeKeep keep{all || options_.keep.free || free_matters, all || options_.keep.pagefile,
-                        all || options_.keep.hiberfil};
+  // A log that cannot be read may give any cluster to another file, those of a pagefile that its record still names too.
+  const bool log_unknown = !facts.cleanly_closed && !facts.log_readable;
+  const VolumeKeep keep{all || options_.keep.free || facts.shadow_copies || log_unknown,
+                        all || options_.keep.pagefile || log_unknown, all || options_.keep.hiberfil || log_unknown};
   if (facts.dirty) volume.flags.push_back("dirty");
   if (!facts.cleanly_closed) volume.flags.push_back("not_cleanly_closed");
   if (!facts.log_readable) volume.flags.push_back("log_unreadable");

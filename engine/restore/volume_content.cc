@@ -29,17 +29,6 @@ void VolumeContent::mount() {
       throw;
     }
   };
-  bytes.read_ahead = [this](std::uint64_t offset, std::span<std::byte> into) {
-    // Past a file's clusters lies what is not the file's: what was left out there is no fault of the file.
-    if (!range_fits(offset, into.size(), volume_.length)) return false;
-    try {
-      image_.read(volume_.offset + offset, into, ImageReader::LeftOut::refused);
-      return true;
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::unreachable || error.code() == ErrorCode::cancelled) throw;
-      return false;
-    }
-  };
   // Beside what is needed may lie what was left out, or is damaged: no business of this file.
   bytes.read_ahead = [this](std::uint64_t offset, std::span<std::byte> into) {
     return range_fits(offset, into.size(), volume_.length) && image_.read_ahead(volume_.offset + offset, into, left_out());

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "engine/target/handshake.h"
+#include "protocol/limits.h"
 #include "protocol/error.h"
 
 namespace vmferry::target {
@@ -185,6 +186,7 @@ BackupOpened ClientSession::open_backup(const BackupOpening& opening) {
   while (true) {
     const messages::Control answer = call.next();
     if (answer.has_point_piece()) {
+      if (opened.bases.size() == limits::base_points_max) malformed("more base points than a session may have");
       if (auto base = assembly.add(answer.point_piece())) opened.bases.push_back(std::move(*base));
     } else if (answer.has_backup_opened()) {
       if (answer.backup_opened().bases() != opened.bases.size()) malformed("a base point did not come");

@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::size_t base_candidates_max = 1024;
 
+constexpr const char* adopt_advice = "use another --name, or --adopt to go on under this one";
+
+std::string last_point_text(std::uint64_t number, const Opening& opening) {
+  return "point " + std::to_string(number) + " of " + opening.machine_name;
+}
+
 [[noreturn]] void malformed(const char* why) {
   throw Error(ErrorCode::malformed, "the backup cannot be opened", {}, why);
 }
@@ -40,14 +46,16 @@ std::optional<PointSummary> newest_of_name(const std::vector<PointSummary>& poin
   });
 }
 
+void refuse_another_machine(const Opening& opening, const PointSummary& last) {
+  if (opening.adopt || last.machine_uuid == opening.machine_uuid) return;
+  throw Error(ErrorCode::refused, "the name belongs to another machine", opening.machine_name,
+              last_point_text(last.number, opening) + " is of machine " + last.machine_uuid.to_string() + ", this is " +
+                  opening.machine_uuid.to_string() + ": " + adopt_advice);
+}
+
 void refuse_another_machine(const Opening& opening, const RestorePoint& last) {
   if (opening.adopt) return;
-  const std::string advice = "use another --name, or --adopt to go on under this one";
-  const std::string last_point = "point " + std::to_string(last.number) + " of " + opening.machine_name;
-  if (last.machine_uuid != opening.machine_uuid)
-    throw Error(ErrorCode::refused, "the name belongs to another machine", opening.machine_name,
-                last_point + " is of machine " + last.machine_uuid.to_string() + ", this is " +
-                    opening.machine_uuid.to_string() + ": " + advice);
+  refuse_another_machine(opening, summarize(last));
   bool comparable = false;
   for (const PointDisk& disk : last.disks) {
     if (disk.uuid.is_none()) continue;
@@ -59,13 +67,13 @@ void refuse_another_machine(const Opening& opening, const RestorePoint& last) {
   }
   if (comparable)
     throw Error(ErrorCode::refused, "the machine of this name had other disks", opening.machine_name,
-                last_point + " has none of the disks that are there now: " + advice);
+                last_point_text(last.number, opening) + " has none of the disks that are there now: " + adopt_advice);
 }
 
 std::vector<Uuid> choose_bases(const std::vector<PointSummary>& points, const Opening& opening) {
   std::vector<Uuid> bases;
   const auto add = [&](const Uuid& uuid) {
-    if (bases.size() < base_points_max && std::ranges::find(bases, uuid) == bases.end()) bases.push_back(uuid);
+    if (bases.size() < limits::base_points_max && std::ranges::find(bases, uuid) == bases.end()) bases.push_back(uuid);
   };
   const auto own = newest(points, [&](const PointSummary& point) {
     return point.client_uuid == opening.client_uuid && point.machine_uuid == opening.machine_uuid;

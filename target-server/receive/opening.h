@@ -8,8 +8,6 @@
 
 namespace vmferry::target_server {
 
-inline constexpr std::size_t base_points_max = 4;
-
 struct Opening {
   Uuid client_uuid;
   Uuid machine_uuid;
@@ -28,8 +26,10 @@ std::optional<PointSummary> newest_of_name(const std::vector<PointSummary>& poin
 // Throws Error{refused} where the name's last point is of another machine, or of the same machine with none of the
 // disks that are known now (disks whose UUIDs nobody knows prove nothing). With adopt, nothing is refused.
 void refuse_another_machine(const Opening& opening, const RestorePoint& last_of_name);
+// The same as far as a summary tells, where the point itself is damaged: by the machine alone.
+void refuse_another_machine(const Opening& opening, const PointSummary& last_of_name);
 
-// At most base_points_max, each in the store: this machine's newest point, then the candidates in their order; with
+// At most limits::base_points_max, each in the store: this machine's newest point, then the candidates in their order; with
 // adopt also the name's last point and the newest of this machine under other clients, before the candidates.
 std::vector<Uuid> choose_bases(const std::vector<PointSummary>& points, const Opening& opening);
 

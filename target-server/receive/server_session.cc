@@ -34,6 +34,16 @@ void refuse_below_reserve(store::Store& store) {
                     std::to_string(status.reserve_bytes >> 20) + " MiB): delete points or add space");
 }
 
+// nullopt for a point whose file is damaged: a backup goes on without it, and verify names it.
+std::optional<RestorePoint> sound_point(store::Store& store, const Uuid& uuid) {
+  try {
+    return store.point(uuid);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::damaged) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader,
@@ -107,13 +117,19 @@ void ServerSession::open_backup(const messages::Control& question) {
   const Opening opening = opening_of(question.open_backup(), client_uuid_);
   refuse_below_reserve(store_);
   const std::vector<PointSummary> points = store_.points();
-  if (const auto last = newest_of_name(points, opening)) refuse_another_machine(opening, store_.point(last->uuid));
+  if (const auto last = newest_of_name(points, opening)) {
+    if (const auto point = sound_point(store_, last->uuid))
+      refuse_another_machine(opening, *point);
+    else
+      refuse_another_machine(opening, *last);
+  }
   const std::vector<Uuid> base_uuids = choose_bases(points, opening);
   auto opened = std::make_unique<Backup>(store_, options_);
   opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
-  for (const Uuid& uuid : base_uuids) opened->bases.push_back(store_.point(uuid));
+  for (const Uuid& uuid : base_uuids)
+    if (auto base = sound_point(store_, uuid)) opened->bases.push_back(std::move(*base));
   backup_ = std::move(opened);
 
   const Backup& open = *backup_;

@@ -103,6 +103,22 @@ class BadDays(Case):
         self.assertNotEqual(result.returncode, 0)
         self.assertFalse((self.directory / "r.raw").exists())
 
+    def test_a_rotten_point_does_not_stop_the_next_backup(self):
+        self.init_store()
+        disk = self.sample()
+        self.vmferry("backup", disk)
+        point = next(self.store.rglob("*.point"))
+        times = point.stat()
+        content = bytearray(point.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        point.chmod(0o600)
+        point.write_bytes(content)
+        os.utime(point, ns=(times.st_atime_ns, times.st_mtime_ns))  # rot changes no times: the list still has it
+        again = self.json("backup", disk)
+        self.assertEqual((again["point"], again["new_bytes"]), (2, 0))
+        self.json("verify", "sample@2")
+        self.json("verify", "sample@1", expect=4)
+
     def test_a_store_put_back_to_an_earlier_day_under_a_newer_catalog(self):
         self.init_store()
         disk = self.sample()
