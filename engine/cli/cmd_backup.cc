@@ -154,7 +154,8 @@ void add_backup_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--name", arguments->name, "The machine's name (default: displayName, or the file's name)")
       ->type_name("NAME");
   command->add_option("--source", arguments->source,
-                      "off: nothing uses the disks; frozen: read the parents of the newest snapshot; auto: see")
+                      "off: nothing uses the disks; frozen: read the newest snapshot's parents; auto: off, or frozen where a "
+                      "disk is locked")
       ->check(CLI::IsMember({"auto", "off", "frozen"}));
   command->add_flag("--exact", arguments->exact, "Leave nothing out");
   command->add_option("--keep", arguments->keep, "Kinds that are not left out: free, pagefile, hiberfil")

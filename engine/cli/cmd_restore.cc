@@ -76,8 +76,8 @@ int run_restore_command(const Settings& settings, const RestoreArguments& argume
                 human_duration_ms(result.elapsed_ms).c_str());
     for (const auto& output : result.outputs) std::printf("  %s\n", printable(output.string()).c_str());
     if (reference.path)
-      std::printf("  %s files, %s directories\n", human_count(result.files).c_str(),
-                  human_count(result.directories).c_str());
+      std::printf("  %s %s, %s %s\n", human_count(result.files).c_str(), result.files == 1 ? "file" : "files",
+                  human_count(result.directories).c_str(), result.directories == 1 ? "directory" : "directories");
   }
   print_warnings(result.warnings);
   if (!settings.quiet) print_notes(result.notes);

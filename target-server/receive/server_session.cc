@@ -30,8 +30,9 @@ void refuse_below_reserve(store::Store& store) {
   const store::StoreStatus status = store.status();
   if (status.available_bytes < status.reserve_bytes)
     throw Error(ErrorCode::no_space, "the store's disk is full", "store " + status.uuid.to_string(),
-                "less than the reserve is left (" + std::to_string(status.available_bytes >> 20) + " of " +
-                    std::to_string(status.reserve_bytes >> 20) + " MiB): delete points or add space");
+                std::to_string(status.available_bytes) + " bytes are available, and " +
+                    std::to_string(status.reserve_bytes) +
+                    " are kept in reserve for maintenance: free space there, or give it a larger disk");
 }
 
 // nullopt for a point whose file is damaged: a backup goes on without it, and verify names it.
