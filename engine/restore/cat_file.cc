@@ -46,7 +46,8 @@ void cat_file(const RestorePoint& point, const PathInPoint& where, const Restore
   const std::string shown = row.name + "/" + printable(where.path);
   VolumeIndex index(row, session.chunks(), node_cache_bytes);
   const NameEntry entry = index.resolve(where.path);
-  if (entry.is_directory) throw Error(ErrorCode::unsupported, "this is a directory", shown, "'vmferry restore' restores it");
+  if (entry.is_directory)
+    throw Error(ErrorCode::unsupported, "this is a directory", shown, "'vmferry restore' restores it");
   VolumeContent content(row, session.chunks(), options);
   VolumeRanges ranges(row);
   ranges.load(index);
@@ -60,10 +61,13 @@ void cat_file(const RestorePoint& point, const PathInPoint& where, const Restore
   content.image().plan(std::move(plan));
   content.image().prefetch();
   const std::optional<MapKind> left_out = content.image().left_out(file_ranges);
-  const auto refuse = [&](const std::string& why) { throw Error(ErrorCode::unsupported, "cannot read the file", shown, why); };
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ErrorCode::unsupported, "cannot read the file", shown, why);
+  };
   if (left_out == MapKind::excluded) refuse("its content was left out of the backup");
   if (left_out == MapKind::free)
-    throw Error(ErrorCode::damaged, "the image map calls clusters of this file free", shown, "verify the restore point");
+    throw Error(ErrorCode::damaged, "the image map calls clusters of this file free", shown,
+                "verify the restore point");
 
   Gapless out(use);
   bool began = false;
@@ -76,7 +80,8 @@ void cat_file(const RestorePoint& point, const PathInPoint& where, const Restore
     return true;
   };
   reading.use = [&](std::uint64_t offset, std::span<const std::byte> piece) {
-    if (!range_fits(offset, piece.size(), bytes)) throw Error(ErrorCode::malformed, "a file has content past its end", shown);
+    if (!range_fits(offset, piece.size(), bytes))
+      throw Error(ErrorCode::malformed, "a file has content past its end", shown);
     began = true;
     out.give(offset, piece);
   };

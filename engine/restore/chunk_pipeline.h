@@ -1,7 +1,7 @@
 // ChunkPipeline: chunks asked for well ahead of their use, in batches, so that neither a round trip nor the target's
-// disk is waited for while there is something to write. The owner asks for each use of a chunk, in the order of use, and
-// takes each in that order; a chunk that is used again while it is still here is not asked for again.
-// One owner, one thread. Memory: about memory_bytes, at most three times that if every chunk is as large as may be.
+// disk is waited for while there is something to write. The owner asks for each use of a chunk, in the order of use,
+// and takes each in that order; a chunk that is used again while it is still here is not asked for again. One owner,
+// one thread. Memory: about memory_bytes, at most three times that if every chunk is as large as may be.
 #pragma once
 
 #include <cstddef>

@@ -110,13 +110,15 @@ void FileRestore::run(std::span<Item> items) {
 void FileRestore::fail(const std::string& path, const Error& error) {
   if (is_fatal(error.code())) throw error;
   if (!to_.options.keep_going)
-    throw Error(error.code(), "cannot restore a file", printable(path), std::string(error.what()) + "; --keep-going restores the others");
+    throw Error(error.code(), "cannot restore a file", printable(path),
+                std::string(error.what()) + "; --keep-going restores the others");
   if (error.code() == ErrorCode::damaged) to_.result.damaged = true;
   to_.log.warn({"failed", printable(path), error.what()});
 }
 
 bool FileRestore::is_link(const NameEntry& entry, const std::string& path) {
-  if ((entry.attributes & attribute_reparse_point) == 0 || (entry.reparse_tag & tag_is_name_surrogate) == 0) return false;
+  if ((entry.attributes & attribute_reparse_point) == 0 || (entry.reparse_tag & tag_is_name_surrogate) == 0)
+    return false;
   to_.log.reparse_point(printable(path));
   return true;
 }
@@ -177,7 +179,8 @@ void FileRestore::restore_content(const Item& item) {
         to_.log.warn({"unreadable", printable(item.path()), "it was not restored: " + facts.unreadable_because});
         return false;
       }
-      file = to_.tree.create_file(item.place, item.name, to_.options.force, (facts.attributes & attribute_read_only) != 0);
+      file =
+          to_.tree.create_file(item.place, item.name, to_.options.force, (facts.attributes & attribute_read_only) != 0);
       return true;
     };
     reading.use = [&](std::uint64_t offset, std::span<const std::byte> content) {

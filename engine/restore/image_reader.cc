@@ -71,7 +71,8 @@ bool ImageReader::is_near(std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   std::optional<MapEntry> entry = map_.at(offset);
   for (; entry && entry->disk.offset < end; entry = map_.next())
-    if (entry->kind == MapKind::data && !chunks_.cache().contains(entry->chunk) && !planned_at(entry->disk.offset)) return false;
+    if (entry->kind == MapKind::data && !chunks_.cache().contains(entry->chunk) && !planned_at(entry->disk.offset))
+      return false;
   return true;
 }
 
@@ -135,7 +136,8 @@ void ImageReader::sweep_from(std::size_t position, std::uint64_t offset) {
     std::unordered_set<ChunkId> seen;
     sweep_tree(root_, nodes_, std::move(keys), [&](const TreeEntry& tree_entry) {
       const MapEntry entry = decode_map_entry(tree_entry.key, tree_entry.value);
-      if (entry.kind != MapKind::data || ids.size() == chunks_per_sweep || chunks_.cache().contains(entry.chunk)) return;
+      if (entry.kind != MapKind::data || ids.size() == chunks_per_sweep || chunks_.cache().contains(entry.chunk))
+        return;
       if (seen.insert(entry.chunk).second) ids.push_back(entry.chunk);
     });
     if (!ids.empty()) chunks_.get(ids, [](const ChunkId&, ByteView) {});

@@ -25,8 +25,8 @@ class ImageReader {
   // What may be read of what was left out of the backup. Free clusters and excluded files read as zeros, which is
   // right for a disk, and wrong for a file: it is not what the file held (DESIGN.md, invariant 10).
   enum class LeftOut { zeros, refused };
-  // Fills `into`. Throws Error{malformed} past the disk's end. Refused are excluded ranges (Error{unsupported}) and free
-  // ones (Error{damaged}: a file's clusters are not free).
+  // Fills `into`. Throws Error{malformed} past the disk's end. Refused are excluded ranges (Error{unsupported}) and
+  // free ones (Error{damaged}: a file's clusters are not free).
   void read(std::uint64_t offset, std::span<std::byte> into, LeftOut left_out = LeftOut::zeros);
 
   // The same for what may be needed soon: false where it is refused, damaged, or neither here nor planned.

@@ -57,7 +57,8 @@ void rename_in(int directory, const std::string& from, const std::string& to, bo
 }
 
 void expect_one_part(const std::string& name) {
-  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
+      name.find('\0') != std::string::npos)
     throw std::logic_error("an output's name is a path");
 }
 
@@ -119,7 +120,8 @@ std::shared_ptr<OutputDescriptor> OutputTree::open_place(const std::string& plac
     const std::string part = place.substr(begin, end - begin);
     expect_one_part(part);
     const int descriptor = openat(at->get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (descriptor < 0) throw system_error(errno, "cannot open the output directory", (directory_ / place.substr(0, end)).string());
+    if (descriptor < 0)
+      throw system_error(errno, "cannot open the output directory", (directory_ / place.substr(0, end)).string());
     at = std::make_shared<OutputDescriptor>(descriptor);
     begin = end + 1;
   }
@@ -143,7 +145,8 @@ void OutputTree::make_directory(const std::string& place, const std::string& nam
   if (!merge) throw Error(ErrorCode::exists, "it is there already", path.string(), "--force restores into it");
   struct stat facts {};
   if (fstatat(at->get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(facts.st_mode))
-    throw Error(ErrorCode::exists, "it is there already, and is no directory", path.string(), "remove it, or restore elsewhere");
+    throw Error(ErrorCode::exists, "it is there already, and is no directory", path.string(),
+                "remove it, or restore elsewhere");
 }
 
 OutputFile OutputTree::create_file(const std::string& place, const std::string& name, bool force, bool read_only) {
@@ -163,7 +166,8 @@ OutputFile OutputTree::create_file(const std::string& place, const std::string& 
     }
     if (errno != EEXIST) throw system_error(errno, "cannot make the file", file.path_.string());
   }
-  throw Error(ErrorCode::exists, "too many unfinished files are there", file.path_.string(), "remove the .partial files");
+  throw Error(ErrorCode::exists, "too many unfinished files are there", file.path_.string(),
+              "remove the .partial files");
 }
 
 bool OutputTree::link(const std::string& existing_place, const std::string& existing_name, const std::string& place,

@@ -37,7 +37,8 @@ struct RestoreResult {
   // What is missing in the outputs, at most 1000 and then one that counts the others. Not empty: exit code 2.
   // Codes: "left_out" (pagefile.sys and its like: not in the backup), "unreadable" (the data cannot be had right),
   // "bad_name" (a name that a Unix file system cannot hold), "directory_loop", "too_deep", "reparse_points" and
-  // "named_streams" (counted), "failed" and "damaged_range" (with keep_going), "disk_skipped" (a disk that the backup left out).
+  // "named_streams" (counted), "failed" and "damaged_range" (with keep_going), "disk_skipped" (a disk that the backup
+  // left out).
   std::vector<Warning> warnings;
   // What is expected of every restore, for people: security descriptors, Zone.Identifier streams.
   std::vector<std::string> notes;

@@ -74,9 +74,10 @@ class DiskRestore {
     } catch (const Error& error) {
       if (error.code() != ErrorCode::damaged) throw;
       if (!options_.keep_going) {
-        throw Error(ErrorCode::damaged, "the disk cannot be restored whole",
-                    disk_.key + ", bytes " + std::to_string(entry.disk.offset) + " to " + std::to_string(entry.disk.end()),
-                    std::string(error.what()) + "; --keep-going restores the rest to a file named .partial");
+        throw Error(
+            ErrorCode::damaged, "the disk cannot be restored whole",
+            disk_.key + ", bytes " + std::to_string(entry.disk.offset) + " to " + std::to_string(entry.disk.end()),
+            std::string(error.what()) + "; --keep-going restores the rest to a file named .partial");
       }
       if (damage_.empty()) damage_ = error.what();
       add_damaged(entry.disk);
@@ -113,7 +114,8 @@ class DiskRestore {
 void restore_disk(const PointDisk& disk, const std::filesystem::path& output, disk::OutputFormat format,
                   const DiskRestoreOptions& options, target::TargetSession& session, RestoreEvents& events,
                   const std::atomic<bool>& cancel, DiskProgress& progress, RestoreResult& result) {
-  const disk::OutputDisk shape{checked_round_up<std::uint64_t>(disk.size_bytes, 512, "a disk's size"), description_of(disk)};
+  const disk::OutputDisk shape{checked_round_up<std::uint64_t>(disk.size_bytes, 512, "a disk's size"),
+                               description_of(disk)};
   // Opened first: a map that cannot be read leaves nothing behind.
   DiskRestore restore(disk, options, session);
   const std::unique_ptr<disk::DiskWriter> writer = disk::create_disk(output, format, shape, options.force);
@@ -172,7 +174,8 @@ void refuse_disk_in_use(const std::filesystem::path& path) {
 void expect_space(const std::filesystem::path& directory, std::uint64_t bytes) {
   struct statvfs facts {};
   const std::filesystem::path where = directory.empty() ? std::filesystem::path(".") : directory;
-  if (statvfs(where.c_str(), &facts) != 0) throw system_error(errno, "cannot look at the output directory", where.string());
+  if (statvfs(where.c_str(), &facts) != 0)
+    throw system_error(errno, "cannot look at the output directory", where.string());
   const std::uint64_t available = std::uint64_t{facts.f_bavail} * facts.f_frsize;
   if (available >= bytes) return;
   throw Error(ErrorCode::no_space, "there is not enough space for the restore", where.string(),

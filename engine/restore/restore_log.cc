@@ -43,12 +43,14 @@ void RestoreLog::finish() {
              " not restored; the first: " + first_reparse_point_});
   if (named_streams_ > 0)
     add({"named_streams", first_named_stream_,
-          counted(named_streams_, "named stream", "named streams") + " not restored; the first: " + first_named_stream_});
+         counted(named_streams_, "named stream", "named streams") +
+             " not restored; the first: " + first_named_stream_});
   if (zone_identifiers_ > 0)
-    result_.notes.push_back(counted(zone_identifiers_, "Zone.Identifier stream", "Zone.Identifier streams") + " not restored");
+    result_.notes.push_back(counted(zone_identifiers_, "Zone.Identifier stream", "Zone.Identifier streams") +
+                            " not restored");
   if (descriptors_ > 0)
-    result_.notes.push_back("the security descriptors of " + std::to_string(descriptors_) + (descriptors_ == 1 ? " file" : " files") +
-                            " were not restored");
+    result_.notes.push_back("the security descriptors of " + std::to_string(descriptors_) +
+                            (descriptors_ == 1 ? " file" : " files") + " were not restored");
 }
 
 }  // namespace vmferry::restore

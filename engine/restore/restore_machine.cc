@@ -157,7 +157,8 @@ class MachineRestore {
       files_.emplace_back(&file, names_.take(name));
       struct stat facts {};
       if (lstat((output_ / files_.back().second).c_str(), &facts) == 0 && !S_ISREG(facts.st_mode))
-        throw Error(ErrorCode::exists, "the output is there already, and is no file", (output_ / files_.back().second).string());
+        throw Error(ErrorCode::exists, "the output is there already, and is no file",
+                    (output_ / files_.back().second).string());
     }
   }
 
@@ -219,7 +220,8 @@ class MachineRestore {
     }
     for (const auto& [file, name] : files_)
       if (ends_with_fold(file->name, ".nvram")) vmx.set("nvram", name);
-    if (std::any_of(disks_.begin(), disks_.end(), [](const NamedDisk& one) { return one.format == disk::OutputFormat::raw; }))
+    if (std::any_of(disks_.begin(), disks_.end(),
+                    [](const NamedDisk& one) { return one.format == disk::OutputFormat::raw; }))
       result_.notes.push_back("the restored .vmx names raw disks, which VMware products do not open");
     return vmx.text();
   }

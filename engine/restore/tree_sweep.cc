@@ -90,7 +90,8 @@ class Sweep {
   void read_node(const TreeNode& node, const Bytes& upper, std::vector<Wanted>& below) {
     for (std::size_t i = 0; i < node.children.size(); ++i) {
       const Bytes& bound = i + 1 == node.children.size() ? upper : node.children[i + 1].first_key;
-      if (touches(node.children[i].first_key, bound)) below.push_back({node.children[i].node, node.children[i].first_key, bound});
+      if (touches(node.children[i].first_key, bound))
+        below.push_back({node.children[i].node, node.children[i].first_key, bound});
     }
     for (std::size_t i = 0; i < node.entries.size(); ++i) {
       const Bytes& bound = i + 1 == node.entries.size() ? upper : node.entries[i + 1].key;

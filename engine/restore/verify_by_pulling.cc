@@ -88,10 +88,12 @@ class PullVerification {
             const MapEntry entry = decode_map_entry(tree_entry.key, tree_entry.value);
             const std::uint64_t end = checked_add(entry.disk.offset, entry.disk.length, "an image map");
             if (entry.disk.offset < covered_to || end > disk.size_bytes || (is_whole && entry.disk.offset > covered_to))
-              damage(name + " does not cover the disk once at byte " + std::to_string(std::min(covered_to, entry.disk.offset)));
+              damage(name + " does not cover the disk once at byte " +
+                     std::to_string(std::min(covered_to, entry.disk.offset)));
             covered_to = std::max(covered_to, end);
             if (entry.kind == MapKind::data)
-              add_use(entry.chunk, entry.chunk_offset + entry.disk.length, static_cast<std::uint32_t>(number), entry.disk.offset);
+              add_use(entry.chunk, entry.chunk_offset + entry.disk.length, static_cast<std::uint32_t>(number),
+                      entry.disk.offset);
           } catch (const Error& error) {
             if (error.code() == ErrorCode::cancelled) throw;
             damage(name + ": " + error.what());
@@ -204,8 +206,9 @@ class PullVerification {
       if (error.code() != ErrorCode::damaged) throw;
       why = error.what();
     }
-    const std::string place = use.disk == no_disk ? std::string("a file beside the disks")
-                                                  : point_.disks[use.disk].key + " at byte " + std::to_string(use.disk_offset);
+    const std::string place = use.disk == no_disk
+                                  ? std::string("a file beside the disks")
+                                  : point_.disks[use.disk].key + " at byte " + std::to_string(use.disk_offset);
     damage("chunk " + use.id.to_string() + " (" + place + "): " + why);
   }
 

@@ -31,7 +31,8 @@ void VolumeContent::mount() {
   };
   // Beside what is needed may lie what was left out, or is damaged: no business of this file.
   bytes.read_ahead = [this](std::uint64_t offset, std::span<std::byte> into) {
-    return range_fits(offset, into.size(), volume_.length) && image_.read_ahead(volume_.offset + offset, into, left_out());
+    return range_fits(offset, into.size(), volume_.length) &&
+           image_.read_ahead(volume_.offset + offset, into, left_out());
   };
   reading_file_ = false;
   files_ = std::make_unique<crack::VolumeFiles>(std::move(bytes), limits_);

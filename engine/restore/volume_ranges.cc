@@ -14,7 +14,9 @@ constexpr std::uint64_t mount_bytes_per_stream = 128 * 1024;  // $UpCase is that
 }  // namespace
 
 VolumeRanges::VolumeRanges(const VolumeRow& row)
-    : volume_(row.volume->range), cluster_bytes_(row.volume->cluster_bytes), record_bytes_(row.volume->mft_record_bytes) {}
+    : volume_(row.volume->range),
+      cluster_bytes_(row.volume->cluster_bytes),
+      record_bytes_(row.volume->mft_record_bytes) {}
 
 bool VolumeRanges::is_content(const StreamEntry& stream) {
   return stream.attribute_type == attribute_data && (stream.name.empty() || stream.name == wof_stream_name);
@@ -51,11 +53,13 @@ void VolumeRanges::add_record(MftReference record, std::vector<ByteRange>& range
   if (after == mft_.begin()) return;
   const MftPiece& piece = *std::prev(after);
   const std::uint64_t within = offset - piece.offset;
-  if (piece.run.lcn == StreamRun::run_hole || cluster_bytes_ == 0 || within / cluster_bytes_ >= piece.run.clusters) return;
+  if (piece.run.lcn == StreamRun::run_hole || cluster_bytes_ == 0 || within / cluster_bytes_ >= piece.run.clusters)
+    return;
   add_clusters(piece.run.lcn, within, record_bytes_, ranges);
 }
 
-void VolumeRanges::add_stream(const StreamEntry& stream, std::uint64_t bytes_max, std::vector<ByteRange>& ranges) const {
+void VolumeRanges::add_stream(const StreamEntry& stream, std::uint64_t bytes_max,
+                              std::vector<ByteRange>& ranges) const {
   if (stream.resident) return;
   // Whole compression units are read, past the last byte of the file.
   std::uint64_t left = bytes_max;
@@ -71,8 +75,8 @@ void VolumeRanges::add_stream(const StreamEntry& stream, std::uint64_t bytes_max
 void VolumeRanges::add_clusters(std::uint64_t lcn, std::uint64_t offset, std::uint64_t length,
                                 std::vector<ByteRange>& ranges) const {
   std::uint64_t begin = 0;
-  if (length == 0 || __builtin_mul_overflow(lcn, cluster_bytes_, &begin) || __builtin_add_overflow(begin, offset, &begin) ||
-      !range_fits(begin, length, volume_.length))
+  if (length == 0 || __builtin_mul_overflow(lcn, cluster_bytes_, &begin) ||
+      __builtin_add_overflow(begin, offset, &begin) || !range_fits(begin, length, volume_.length))
     return;
   std::uint64_t on_disk = 0;
   if (__builtin_add_overflow(volume_.offset, begin, &on_disk)) return;

@@ -31,7 +31,8 @@ class VolumeRanges {
   static bool is_content(const StreamEntry& stream);
 
  private:
-  void add_clusters(std::uint64_t lcn, std::uint64_t offset, std::uint64_t length, std::vector<ByteRange>& ranges) const;
+  void add_clusters(std::uint64_t lcn, std::uint64_t offset, std::uint64_t length,
+                    std::vector<ByteRange>& ranges) const;
 
   const ByteRange volume_;
   const std::uint64_t cluster_bytes_;

@@ -26,7 +26,8 @@ class DiskRestore : public testing::Test {
     std::copy(text.begin(), text.end(), image.begin() + 6 * MiB + 511);
     image.back() = std::byte{7};
     const std::filesystem::path path = directory_ / ("image-" + std::to_string(seed) + ".raw");
-    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
     return path;
   }
   DiskRestoreOptions options() {
@@ -93,8 +94,8 @@ TEST_F(DiskRestore, SameKeepsTheKindOfDisk) {
 TEST_F(DiskRestore, WhatWasLeftOutReadsAsZerosAndZerosAreHoles) {
   const auto image = make_image();
   const ByteRange excluded{4 * MiB, 64 * 1024}, free{MiB, 512 * 1024};
-  const RestorePoint point =
-      target_.add(target_.make_point({{.image = image, .left_out = {{free, MapKind::free}, {excluded, MapKind::excluded}}}}));
+  const RestorePoint point = target_.add(
+      target_.make_point({{.image = image, .left_out = {{free, MapKind::free}, {excluded, MapKind::excluded}}}}));
   auto o = options();
   o.format = disk::OutputFormat::raw;
   restore(point, directory_ / "out.raw", o);
@@ -197,11 +198,12 @@ class MachineRestore : public DiskRestore {
         {{.image = first_, .key = "scsi0:0", .file_name = "web1-000002.vmdk"},
          {.image = second_, .key = "scsi0:1", .file_name = "/vmfs/volumes/other/web1-000002.vmdk", .format = "vmfs"}});
     point.is_vmx = true;
-    point.files.push_back(target_.make_file("web1.vmx",
-                                            "displayName = \"web1\"\nnvram = \"old.nvram\"\n"
-                                            "scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"web1-000002.vmdk\"\n"
-                                            "scsi0:1.present = \"TRUE\"\nscsi0:1.fileName = \"/vmfs/volumes/other/web1-000002.vmdk\"\n"
-                                            "scsi0:2.present = \"TRUE\"\nscsi0:2.fileName = \"raw-device.vmdk\"\n"));
+    point.files.push_back(
+        target_.make_file("web1.vmx",
+                          "displayName = \"web1\"\nnvram = \"old.nvram\"\n"
+                          "scsi0:0.present = \"TRUE\"\nscsi0:0.fileName = \"web1-000002.vmdk\"\n"
+                          "scsi0:1.present = \"TRUE\"\nscsi0:1.fileName = \"/vmfs/volumes/other/web1-000002.vmdk\"\n"
+                          "scsi0:2.present = \"TRUE\"\nscsi0:2.fileName = \"raw-device.vmdk\"\n"));
     point.files.push_back(target_.make_file("web1.nvram", std::string(5000, 'n')));
     point.files.push_back(target_.make_file("web1-000002.vmdk", "the source's descriptor"));
     return target_.add(std::move(point));

@@ -39,7 +39,8 @@ class FileRestoreTest : public testing::Test {
   fs::path out() const { return directory_ / "out"; }
   Bytes cat(const RestorePoint& p, const std::string& path) {
     Bytes all;
-    cat_file(p, {"", path}, options(), target_.session(), [&](ByteView part) { all.insert(all.end(), part.begin(), part.end()); });
+    cat_file(p, {"", path}, options(), target_.session(),
+             [&](ByteView part) { all.insert(all.end(), part.begin(), part.end()); });
     return all;
   }
   static struct stat facts_of(const fs::path& path) {
@@ -303,9 +304,16 @@ TEST_F(FileRestoreTest, HostileNamesNeverLeaveTheOutputDirectory) {
     image.write_file("/d/dir0/below", "evil");
     image.write_file("/d/dir1/below", "evil");
   }
-  const std::vector<std::u16string> names = {
-      u"a/../../b", u".", u"../escaped", u"/escaped", u"a/b", std::u16string(u"nul\0led", 7), u"line\nbreak", u"\x1b[2J",
-      std::u16string(255, u'\x20ac'), std::u16string(u"half\xd800", 5)};
+  const std::vector<std::u16string> names = {u"a/../../b",
+                                             u".",
+                                             u"../escaped",
+                                             u"/escaped",
+                                             u"a/b",
+                                             std::u16string(u"nul\0led", 7),
+                                             u"line\nbreak",
+                                             u"\x1b[2J",
+                                             std::u16string(255, u'\x20ac'),
+                                             std::u16string(u"half\xd800", 5)};
   DiskSpec spec;
   spec.volumes = {{.range = {0, volume_bytes}, .change = [&](std::vector<NameEntry>& found, std::vector<RecordEntry>&) {
                      for (NameEntry& entry : found) {
@@ -427,7 +435,8 @@ TEST_F(FileRestoreTest, ManyFilesWithLittleMemoryAreAllRight) {
   {
     test::NtfsImage image(image_path_);
     for (int i = 0; i < 300; ++i)
-      image.write_file("/d/" + std::to_string(i % 7) + "/file" + std::to_string(i), test::text_bytes(static_cast<unsigned>(i), 20'000));
+      image.write_file("/d/" + std::to_string(i % 7) + "/file" + std::to_string(i),
+                       test::text_bytes(static_cast<unsigned>(i), 20'000));
     image.write_file("/d/large", test::random_bytes(1000, 8 * MiB));
   }
   const RestorePoint p = point();
@@ -445,7 +454,8 @@ TEST_F(FileRestoreTest, OneSmallFileBringsLittleOfTheVolume) {
   {
     test::NtfsImage image(image_path_);
     for (int i = 0; i < 400; ++i)
-      image.write_file("/d/" + std::to_string(i % 7) + "/file" + std::to_string(i), test::random_bytes(static_cast<unsigned>(i), 60'000));
+      image.write_file("/d/" + std::to_string(i % 7) + "/file" + std::to_string(i),
+                       test::random_bytes(static_cast<unsigned>(i), 60'000));
   }
   const RestoreResult result = restore(point(), "d/3/file45");
   EXPECT_TRUE(bytes_of(out() / "file45") == test::random_bytes(45, 60'000));

@@ -38,7 +38,8 @@ struct Gathered final : crack::VolumeSink {
 crack::VolumeBytes volume_bytes(const std::filesystem::path& image, ByteRange range) {
   crack::VolumeBytes bytes;
   bytes.size_bytes = range.length;
-  bytes.read = [file = std::make_shared<std::ifstream>(image, std::ios::binary), range](std::uint64_t offset, std::span<std::byte> into) {
+  bytes.read = [file = std::make_shared<std::ifstream>(image, std::ios::binary), range](std::uint64_t offset,
+                                                                                        std::span<std::byte> into) {
     file->seekg(static_cast<std::streamoff>(range.offset + offset));
     file->read(reinterpret_cast<char*>(into.data()), static_cast<std::streamsize>(into.size()));
     if (!*file) throw Error(ErrorCode::failed, "a short read of a test's image");
@@ -119,8 +120,9 @@ PointDisk TestTarget::make_disk(const DiskSpec& spec) {
     while (at < end) {
       const ByteView piece = ByteView(image).subspan(at, std::min<std::uint64_t>(spec.chunk_bytes, end - at));
       MapEntry entry{{at, piece.size()}, MapKind::zero, {}, 0};
-      const bool missing = std::any_of(spec.missing_chunks_at.begin(), spec.missing_chunks_at.end(),
-                                       [&](std::uint64_t offset) { return offset >= at && offset - at < piece.size(); });
+      const bool missing =
+          std::any_of(spec.missing_chunks_at.begin(), spec.missing_chunks_at.end(),
+                      [&](std::uint64_t offset) { return offset >= at && offset - at < piece.size(); });
       if (missing || !all_zero(piece)) {
         entry.kind = MapKind::data;
         entry.chunk = missing ? chunk_id_of(store_->domain().key, piece) : add_chunk(piece);

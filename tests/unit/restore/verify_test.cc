@@ -45,7 +45,8 @@ TEST_F(VerifyByPulling, AMissingChunkIsNamedWithItsPlace) {
   spec_.missing_chunks_at = {at_};
   const target::VerifyResult result = verify(target_.add(target_.make_point({spec_})));
   ASSERT_EQ(result.damage.size(), 1u);
-  EXPECT_NE(result.damage[0].find("disk0 at byte " + std::to_string(at_ / 50'000 * 50'000)), std::string::npos) << result.damage[0];
+  EXPECT_NE(result.damage[0].find("disk0 at byte " + std::to_string(at_ / 50'000 * 50'000)), std::string::npos)
+      << result.damage[0];
 }
 
 TEST_F(VerifyByPulling, AMissingRootIsDamageAndNotTheEnd) {

@@ -65,8 +65,9 @@ TEST(Volumes, TheOnlyCrackedVolumeNeedsNoName) {
 }
 
 TEST(OutputNames, WhatIsNoNameIsRefused) {
-  for (const std::string_view name : {std::string_view(""), std::string_view("."), std::string_view(".."), std::string_view("a/b"),
-                                      std::string_view("a\0b", 3), std::string_view("a\nb"), std::string_view("\x7f")})
+  for (const std::string_view name :
+       {std::string_view(""), std::string_view("."), std::string_view(".."), std::string_view("a/b"),
+        std::string_view("a\0b", 3), std::string_view("a\nb"), std::string_view("\x7f")})
     EXPECT_TRUE(why_bad_name(name)) << name;
   EXPECT_TRUE(why_bad_name(std::string(256, 'a')));
   EXPECT_FALSE(why_bad_name(std::string(255, 'a')));
