@@ -52,7 +52,7 @@ int run_restore_command(const Settings& settings, const RestoreArguments& argume
   const Reading reading = open_for_reading(settings);
   const RestorePoint point = resolve_point(reference.point, reading.session(), reading.own_client);
   const restore::RestoreResult result = restore_what_is_named(arguments, reference, point, settings, reading.session());
-  const int exit_code = result.warnings.empty() ? exit_done : exit_warnings;
+  const int exit_code = result.damaged ? exit_damage : result.warnings.empty() ? exit_done : exit_warnings;
   if (settings.json) {
     auto outputs = nlohmann::json::array();
     for (const auto& output : result.outputs) outputs.push_back(output.string());
