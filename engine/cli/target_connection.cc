@@ -25,31 +25,14 @@ std::filesystem::path path_of(const std::string& url, std::string_view scheme) {
   return path;
 }
 
-// Aborts from a signal's thread while the session may be in use; the transport takes that.
-class AbortableTransport final : public Transport {
- public:
-  explicit AbortableTransport(std::shared_ptr<Transport> real) : real_(std::move(real)) {}
-  void send(std::span<const ByteView> parts) override { real_->send(parts); }
-  std::size_t receive(std::span<std::byte> into) override { return real_->receive(into); }
-  void finish_sending() override { real_->finish_sending(); }
-  void abort() noexcept override { real_->abort(); }
-  TransportCounts counts() const noexcept override { return real_->counts(); }
-
- private:
-  std::shared_ptr<Transport> real_;
-};
-
 class Connection : public TargetConnection {
  public:
   Connection(std::unique_ptr<Transport> transport, const target::ClientFacts& client)
-      : transport_(std::move(transport)),
-        session_(target::TargetSession::open(std::make_unique<AbortableTransport>(transport_), client)) {}
+      : session_(target::TargetSession::open(std::move(transport), client)) {}
 
   target::TargetSession& session() noexcept override { return *session_; }
-  void abort() noexcept override { transport_->abort(); }
 
  private:
-  std::shared_ptr<Transport> transport_;
   std::unique_ptr<target::TargetSession> session_;
 };
 
@@ -83,7 +66,6 @@ class EmbeddedTarget final : public TargetConnection {
   }
 
   target::TargetSession& session() noexcept override { return connection_->session(); }
-  void abort() noexcept override { connection_->abort(); }
 
  private:
   void serve() noexcept {

@@ -13,8 +13,6 @@ class TargetConnection {
  public:
   virtual ~TargetConnection() = default;
   virtual target::TargetSession& session() noexcept = 0;
-  // Ends blocked calls of the session with Error{unreachable}. From any thread.
-  virtual void abort() noexcept = 0;
 };
 
 enum class Access { read, write };

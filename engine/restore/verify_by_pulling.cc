@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <functional>
 
 #include "engine/restore/chunk_pipeline.h"
 #include "engine/restore/restore.h"
@@ -80,47 +81,40 @@ class PullVerification {
     const std::string name = "the image map of " + disk.key;
     std::uint64_t covered_to = 0;
     bool is_whole = true;  // false: a gap is only what a broken node took with it
-    const TreeCheck tree = check_tree(
-        disk.image_map, session_.chunks(),
-        [&](const TreeEntry& tree_entry) {
-          stop_if_cancelled();
-          try {
-            const MapEntry entry = decode_map_entry(tree_entry.key, tree_entry.value);
-            const std::uint64_t end = checked_add(entry.disk.offset, entry.disk.length, "an image map");
-            if (entry.disk.offset < covered_to || end > disk.size_bytes || (is_whole && entry.disk.offset > covered_to))
-              damage(name + " does not cover the disk once at byte " +
-                     std::to_string(std::min(covered_to, entry.disk.offset)));
-            covered_to = std::max(covered_to, end);
-            if (entry.kind == MapKind::data)
-              add_use(entry.chunk, entry.chunk_offset + entry.disk.length, static_cast<std::uint32_t>(number),
-                      entry.disk.offset);
-          } catch (const Error& error) {
-            if (error.code() == ErrorCode::cancelled) throw;
-            damage(name + ": " + error.what());
-          }
-        },
-        [&](const std::string& why) {
-          is_whole = false;
-          damage(name + ": " + why);
-        });
-    count(tree);
-    expect_entries(tree, disk.image_map, is_whole, name);
+    check_entries(disk.image_map, name, is_whole, [&](const TreeEntry& tree_entry) {
+      const MapEntry entry = decode_map_entry(tree_entry.key, tree_entry.value);
+      const std::uint64_t end = checked_add(entry.disk.offset, entry.disk.length, "an image map");
+      if (entry.disk.offset < covered_to || end > disk.size_bytes || (is_whole && entry.disk.offset > covered_to))
+        damage(name + " does not cover the disk once at byte " +
+               std::to_string(std::min(covered_to, entry.disk.offset)));
+      covered_to = std::max(covered_to, end);
+      if (entry.kind == MapKind::data)
+        add_use(entry.chunk, entry.chunk_offset + entry.disk.length, static_cast<std::uint32_t>(number),
+                entry.disk.offset);
+    });
     if (is_whole && covered_to != disk.size_bytes) damage(name + " ends at byte " + std::to_string(covered_to));
     for (const PointVolume& volume : disk.volumes)
       if (volume.cracked) check_index(volume, std::to_string(number) + "." + std::to_string(volume.partition));
   }
 
   void check_index(const PointVolume& volume, const std::string& volume_name) {
-    const std::string name = "the file index of " + volume_name;
     bool is_whole = true;
+    check_entries(volume.file_index, "the file index of " + volume_name, is_whole, [](const TreeEntry& entry) {
+      const bool is_name = !entry.key.empty() && entry.key[0] == std::byte{'N'};
+      is_name ? static_cast<void>(decode_name(entry.key, entry.value))
+              : static_cast<void>(decode_record(entry.key, entry.value));
+    });
+  }
+
+  // Walks a whole tree. What `check` throws, and what cannot be read (then the tree is not whole), is damage of `name`.
+  void check_entries(const TreeRoot& root, const std::string& name, bool& is_whole,
+                     const std::function<void(const TreeEntry&)>& check) {
     const TreeCheck tree = check_tree(
-        volume.file_index, session_.chunks(),
+        root, session_.chunks(),
         [&](const TreeEntry& entry) {
           stop_if_cancelled();
           try {
-            const bool is_name = !entry.key.empty() && entry.key[0] == std::byte{'N'};
-            is_name ? static_cast<void>(decode_name(entry.key, entry.value))
-                    : static_cast<void>(decode_record(entry.key, entry.value));
+            check(entry);
           } catch (const Error& error) {
             if (error.code() == ErrorCode::cancelled) throw;
             damage(name + ": " + error.what());
@@ -131,7 +125,7 @@ class PullVerification {
           damage(name + ": " + why);
         });
     count(tree);
-    expect_entries(tree, volume.file_index, is_whole, name);
+    expect_entries(tree, root, is_whole, name);
   }
 
   void check_file(const PointFile& file) {

@@ -92,7 +92,7 @@ class TargetSession {
   // Verified chunks. Requests for many ids are split and pipelined.
   virtual ChunkSource& chunks() = 0;
   // Asks for chunks ahead of need: frames come back in any order and `use` is called for each verified chunk on the
-  // session's receiving thread. Returns at once unless window_bytes are outstanding. wait_fetched() until all came.
+  // session's receiving thread. Returns at once unless as many requests as may be are under way.
   // (ChunkSource::get of chunks() is built on the same.) `done` is called once, with null or what went wrong, unless
   // fetch() itself throws. A missing or broken chunk is Error{damaged}.
   virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
