@@ -14,6 +14,12 @@ inline constexpr std::size_t chunk_size_max = 1 * MiB;        // what any domain
 inline constexpr std::size_t frame_content_max = 2 * MiB;     // the sum of a frame's chunks, decompressed
 inline constexpr std::size_t frame_chunks_max = 1024;
 inline constexpr std::size_t frame_stored_max = frame_content_max + 64 * KiB;
+// Deltas: what one delta frame may build on.
+inline constexpr std::size_t delta_content_max = frame_content_max;
+inline constexpr std::size_t delta_basis_max = 4 * MiB;       // the sum of its basis chunks
+inline constexpr std::size_t delta_basis_chunks_max = 2048;
+inline constexpr std::size_t delta_frame_max =
+    frame_content_max + 64 * KiB + (frame_chunks_max + delta_basis_chunks_max) * 36;
 // The wire.
 inline constexpr std::size_t wire_payload_max = 4 * MiB;
 inline constexpr std::size_t offer_ids_max = 4096;            // ids in one offer or fetch
