@@ -29,6 +29,18 @@ std::uint64_t get_little_endian(ByteView in) {
   throw Error(ErrorCode::malformed, "the peer broke the protocol", {}, std::move(why));
 }
 
+NumberedIds parse_ids(ByteView payload, std::size_t count_min, std::size_t count_max) {
+  NumberedIds parsed;
+  parsed.number = take_number(payload);
+  const std::size_t count = payload.size() / chunk_id_bytes;
+  if (payload.size() % chunk_id_bytes != 0 || count < count_min || count > count_max)
+    malformed("a list of chunk ids has a wrong length");
+  parsed.ids.reserve(count);
+  for (; !payload.empty(); payload = payload.subspan(chunk_id_bytes))
+    parsed.ids.push_back(ChunkId::from_bytes(payload.first(chunk_id_bytes)));
+  return parsed;
+}
+
 }  // namespace
 
 std::size_t payload_bytes_max(PacketType type) noexcept {
@@ -40,6 +52,8 @@ std::size_t payload_bytes_max(PacketType type) noexcept {
     case PacketType::frame: return limits::frame_stored_max;
     case PacketType::fetched: return number_bytes + limits::frame_stored_max;
     case PacketType::fetch_end: return number_bytes + limits::offer_ids_max * (chunk_id_bytes + 1);
+    case PacketType::delta: return number_bytes + limits::delta_frame_max;
+    case PacketType::delta_done: return number_bytes + limits::frame_chunks_max * chunk_id_bytes;
   }
   return 0;
 }
@@ -132,17 +146,9 @@ Bytes encode_numbered_ids(std::uint64_t number, std::span<const ChunkId> ids) {
   return std::move(writer).take();
 }
 
-NumberedIds parse_numbered_ids(ByteView payload) {
-  NumberedIds parsed;
-  parsed.number = take_number(payload);
-  if (payload.empty() || payload.size() % chunk_id_bytes != 0 ||
-      payload.size() / chunk_id_bytes > limits::offer_ids_max)
-    malformed("a list of chunk ids has a wrong length");
-  parsed.ids.reserve(payload.size() / chunk_id_bytes);
-  for (; !payload.empty(); payload = payload.subspan(chunk_id_bytes))
-    parsed.ids.push_back(ChunkId::from_bytes(payload.first(chunk_id_bytes)));
-  return parsed;
-}
+NumberedIds parse_numbered_ids(ByteView payload) { return parse_ids(payload, 1, limits::offer_ids_max); }
+
+NumberedIds parse_delta_done(ByteView payload) { return parse_ids(payload, 0, limits::frame_chunks_max); }
 
 Bytes encode_want(std::uint64_t batch, const std::vector<bool>& wanted) {
   ByteWriter writer;

@@ -21,8 +21,9 @@ namespace vmferry::wire {
 
 inline constexpr std::uint32_t hello_magic = 0x50574656;  // "VFWP"
 inline constexpr std::uint32_t version_major = 1;         // another major: no common language
-inline constexpr std::uint32_t version_minor = 0;         // a higher minor: knows more messages, is understood
-inline constexpr std::uint64_t features = 0;              // bits that both must have to be used
+inline constexpr std::uint32_t version_minor = 1;         // a higher minor: knows more messages, is understood
+inline constexpr std::uint64_t feature_deltas = 1;        // delta and delta done
+inline constexpr std::uint64_t features = feature_deltas;  // what this version has; only what both have is used
 
 enum class PacketType : std::uint8_t {
   control = 1,    // a Control message (protocol/messages.proto)
@@ -32,6 +33,8 @@ enum class PacketType : std::uint8_t {
   fetch = 5,      // request u64, ids
   fetched = 6,    // request u64, a frame as it is stored
   fetch_end = 7,  // request u64, then per id that did not come: why u8, id
+  delta = 8,      // number u64, a delta frame (protocol/delta/delta_frame.h)
+  delta_done = 9,  // number u64, then the ids of those of its chunks that are wanted whole: none, where all were rebuilt
 };
 
 enum class NotFetched : std::uint8_t { missing = 0, damaged = 1 };
@@ -82,12 +85,13 @@ class PacketReader {
 };
 
 // The payloads that are no protobuf messages. parse_* throw Error{malformed}.
-Bytes encode_numbered_ids(std::uint64_t number, std::span<const ChunkId> ids);  // offer, fetch
+Bytes encode_numbered_ids(std::uint64_t number, std::span<const ChunkId> ids);  // offer, fetch, delta done
 struct NumberedIds {
   std::uint64_t number = 0;
   std::vector<ChunkId> ids;
 };
 NumberedIds parse_numbered_ids(ByteView payload);  // 1..limits::offer_ids_max ids
+NumberedIds parse_delta_done(ByteView payload);    // 0..limits::frame_chunks_max ids
 
 Bytes encode_want(std::uint64_t batch, const std::vector<bool>& wanted);
 std::vector<bool> parse_want_bitmap(ByteView bitmap, std::size_t ids);  // spare bits must be 0
@@ -104,7 +108,7 @@ Bytes encode_fetch_end(const FetchEnd& end);
 FetchEnd parse_fetch_end(ByteView payload);
 
 Bytes encode_number(std::uint64_t number);
-// The u64 that offer, want, fetch, fetched and fetch_end begin with; `payload` becomes what follows it.
+// The u64 that all but control and frame begin with; `payload` becomes what follows it.
 std::uint64_t take_number(ByteView& payload);
 
 }  // namespace vmferry::wire

@@ -14,6 +14,7 @@ namespace vmferry::target {
 namespace {
 
 constexpr std::size_t offers_in_flight_max = 64;
+constexpr std::size_t deltas_in_flight_max = 64;
 constexpr std::size_t answers_waiting_max = 64;  // of one call; more block the receiving thread until it takes some
 constexpr std::chrono::seconds last_words_wait_max{5};
 
@@ -106,7 +107,7 @@ ClientSession::~ClientSession() {
     const std::lock_guard lock(mutex_);
     closing_ = true;
     changed_.notify_all();
-    clean = !broken_ && calls_.empty() && offers_.empty() && fetches_.empty();
+    clean = !broken_ && calls_.empty() && offers_.empty() && deltas_.empty() && fetches_.empty();
   }
   try {
     if (clean) transport_->finish_sending();
@@ -162,6 +163,23 @@ void ClientSession::offer(std::vector<ChunkId> ids, std::function<void(WantBitma
 }
 
 void ClientSession::send_frame(ByteView frame) { send(wire::PacketType::frame, {frame}); }
+
+void ClientSession::send_delta(ByteView delta_frame, DeltaAnswered answered) {
+  if (!takes_deltas()) throw std::logic_error("a delta for a target that takes none");
+  if (delta_frame.size() > limits::delta_frame_max) throw std::logic_error("a delta frame past its limit");
+  std::uint64_t number;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return broken_ || deltas_.size() < deltas_in_flight_max; });
+    if (broken_) throw_broken();
+    number = next_number_++;
+    deltas_.emplace(number, std::move(answered));
+  }
+  try {
+    send(wire::PacketType::delta, {wire::encode_number(number), delta_frame});
+  } catch (const Error&) {  // the session broke, which answered it: the next call throws why
+  }
+}
 
 void ClientSession::send_fetch(const std::shared_ptr<FetchCall>& call, std::span<const ChunkId> ids) {
   const std::uint64_t number = fetches_.start(call, ids);
@@ -222,6 +240,9 @@ CommitResult ClientSession::commit(const RestorePoint& point) {
     if (!answer.has_committed()) malformed("it answered another question");
     result.committed = answer.committed().committed();
     result.stored_bytes = answer.committed().stored_bytes();
+    result.deltas = answer.committed().deltas();
+    result.delta_chunks = answer.committed().delta_chunks();
+    result.whole_again = answer.committed().whole_again();
     for (const std::string& id : answer.committed().missing())
       result.missing.push_back(ChunkId::from_bytes(as_bytes(id)));
     if (result.committed != stored.has_value() || result.committed != result.missing.empty())
@@ -337,6 +358,7 @@ void ClientSession::on_packet(const wire::Packet& packet) {
   switch (packet.type) {
     case wire::PacketType::control: return on_control(wire::parse_control(packet.payload));
     case wire::PacketType::want: return on_want(packet.payload);
+    case wire::PacketType::delta_done: return on_delta_done(packet.payload);
     case wire::PacketType::fetched: return fetches_.on_fetched(packet.payload);
     case wire::PacketType::fetch_end: return fetches_.on_fetch_end(packet.payload);
     default: malformed("it sent what only a client sends");
@@ -373,19 +395,36 @@ void ClientSession::on_want(ByteView payload) {
   offer.answered(wire::parse_want_bitmap(payload, offer.ids));
 }
 
+void ClientSession::on_delta_done(ByteView payload) {
+  wire::NumberedIds whole = wire::parse_delta_done(payload);
+  DeltaAnswered answered;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = deltas_.find(whole.number);
+    if (found == deltas_.end()) malformed("it answered a delta that was not sent");
+    answered = std::move(found->second);
+    deltas_.erase(found);
+  }
+  changed_.notify_all();
+  answered(std::move(whole.ids));
+}
+
 void ClientSession::break_session(ErrorCode code, const std::string& message) {
-  std::map<std::uint64_t, Offer> unanswered;
+  std::map<std::uint64_t, Offer> offers;
+  std::map<std::uint64_t, DeltaAnswered> deltas;
   {
     const std::lock_guard lock(mutex_);
     broken_ = true;
     broken_code_ = code;
     broken_message_ = message;
-    unanswered.swap(offers_);
+    offers.swap(offers_);
+    deltas.swap(deltas_);
   }
   changed_.notify_all();
   transport_->abort();
   fetches_.fail_all(std::make_exception_ptr(Error(code, message)));
-  for (auto& [batch, offer] : unanswered) offer.answered({});
+  for (auto& [batch, offer] : offers) offer.answered({});
+  for (auto& [number, answered] : deltas) answered(std::nullopt);
 }
 
 }  // namespace vmferry::target

@@ -28,6 +28,8 @@ class ClientSession final : public TargetSession {
   BackupOpened open_backup(const BackupOpening& opening) override;
   void offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) override;
   void send_frame(ByteView frame) override;
+  bool takes_deltas() const noexcept override { return (facts_.features & wire::feature_deltas) != 0; }
+  void send_delta(ByteView delta_frame, DeltaAnswered answered) override;
   CommitResult commit(const RestorePoint& point) override;
   void close_backup() override;
 
@@ -56,6 +58,7 @@ class ClientSession final : public TargetSession {
   void on_packet(const wire::Packet& packet);
   void on_control(messages::Control control);
   void on_want(ByteView payload);
+  void on_delta_done(ByteView payload);
   void break_session(ErrorCode code, const std::string& message);
 
   std::unique_ptr<Transport> transport_;
@@ -75,6 +78,7 @@ class ClientSession final : public TargetSession {
   std::uint64_t next_number_ = 1;
   std::map<std::uint64_t, Answers> calls_;
   std::map<std::uint64_t, Offer> offers_;
+  std::map<std::uint64_t, DeltaAnswered> deltas_;
   std::thread receiver_;  // last: it uses all of the above
 };
 

@@ -44,6 +44,7 @@ TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, 
                     welcome.gear_seed()};
   facts.chunking.validate();
   facts.software = welcome.software();
+  facts.features = welcome.features() & wire::features;
   return facts;
 }
 

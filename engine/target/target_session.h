@@ -25,6 +25,7 @@ struct TargetFacts {
   DomainKey domain_key;
   ChunkingParameters chunking;
   std::string software;
+  std::uint64_t features = 0;  // that both have (protocol/wire.h)
 };
 
 struct ClientFacts {
@@ -53,6 +54,8 @@ struct CommitResult {
   RestorePoint point;                // as stored: number and arrival filled in
   std::vector<ChunkId> missing;      // not empty: not committed; some of what the target lacks
   std::uint64_t stored_bytes = 0;    // that this session added to the store
+  std::uint64_t deltas = 0, delta_chunks = 0;  // that came, and the chunks that the target rebuilt from them
+  std::uint64_t whole_again = 0;     // chunks that it could not rebuild and asked for whole
 };
 
 struct VerifyResult {
@@ -82,6 +85,14 @@ class TargetSession {
   virtual void offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) = 0;
   // Queues one whole frame (protocol/frame.h). Blocks for back pressure. The target checks every id.
   virtual void send_frame(ByteView frame) = 0;
+  // Where the target takes deltas (an older one does not): queues one delta frame (protocol/delta/delta_frame.h). Blocks for
+  // back pressure, and while too many are unanswered. `answered` is called once on the session's receiving thread (keep it
+  // short, do not call the session from it) with the ids of those of its chunks that the target could not rebuild: send
+  // them whole. nullopt: the session ended first; the next call throws why. Not called at all where send_delta() itself
+  // throws.
+  virtual bool takes_deltas() const noexcept = 0;
+  using DeltaAnswered = std::function<void(std::optional<std::vector<ChunkId>> whole)>;
+  virtual void send_delta(ByteView delta_frame, DeltaAnswered answered) = 0;
   // The target makes everything durable, checks that all is there, numbers and stores the point.
   virtual CommitResult commit(const RestorePoint& point) = 0;
   virtual void close_backup() = 0;  // ends it without a commit; what arrived stays in the store

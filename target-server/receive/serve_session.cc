@@ -38,7 +38,7 @@ Greeting greet(wire::PacketWriter& writer, wire::PacketReader& reader, const sto
   messages::Welcome& welcome = *answer.mutable_welcome();
   welcome.set_major(wire::version_major);
   welcome.set_minor(std::min(hello.minor(), wire::version_minor));
-  welcome.set_features(hello.features() & wire::features);
+  welcome.set_features(hello.features() & wire::features & ~wire::feature_deltas);
   welcome.set_software(wire::software);
   welcome.set_store_uuid(wire::to_field(store.uuid().view()));
   welcome.set_domain_uuid(wire::to_field(domain.uuid.view()));

@@ -165,7 +165,7 @@ Bytes stream_of(ByteView input) {
   wire::send_control(writer, control);
 
   while (input.size() >= 3) {
-    const auto type = static_cast<wire::PacketType>(std::to_integer<std::uint8_t>(input[0]) % 9);
+    const auto type = static_cast<wire::PacketType>(std::to_integer<std::uint8_t>(input[0]) % 11);
     std::size_t length = std::to_integer<std::size_t>(input[1]) | std::to_integer<std::size_t>(input[2]) << 8;
     input = input.subspan(3);
     length = std::min({length, input.size(), wire::payload_bytes_max(type)});

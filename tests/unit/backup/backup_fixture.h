@@ -44,6 +44,10 @@ class WrappedSession : public target::TargetSession {
     real_.offer(std::move(ids), std::move(answered));
   }
   void send_frame(ByteView frame) override { real_.send_frame(frame); }
+  bool takes_deltas() const noexcept override { return real_.takes_deltas(); }
+  void send_delta(ByteView delta_frame, DeltaAnswered answered) override {
+    real_.send_delta(delta_frame, std::move(answered));
+  }
   target::CommitResult commit(const RestorePoint& point) override { return real_.commit(point); }
   void close_backup() override { real_.close_backup(); }
   std::vector<PointSummary> points() override { return real_.points(); }

@@ -102,7 +102,7 @@ TEST(Packets, EveryTruncationIsNoticed) {
 TEST(Packets, ALengthPastItsLimitIsRefusedBeforeAnythingOfItArrives) {
   for (const auto& [type, length] : std::vector<std::pair<int, std::uint32_t>>{
            {1, limits::control_message_max + 1}, {2, 8 + 32 * 4096 + 1}, {4, limits::frame_stored_max + 1},
-           {6, 0xffffffff}, {0, 0}, {8, 0}, {255, 10}}) {
+           {6, 0xffffffff}, {8, 8 + limits::delta_frame_max + 1}, {9, 8 + 32 * 1024 + 1}, {0, 0}, {10, 0}, {255, 10}}) {
     auto [one, other] = memory_transport();
     ByteWriter header;
     header.u32(length);
@@ -140,6 +140,10 @@ TEST(Payloads, ListsOfIdsOfAWrongLengthAreRefused) {
   for (const std::size_t bytes : {0u, 7u, 8u, 9u, 39u, 41u})
     EXPECT_EQ(test::error_of([&] { parse_numbered_ids(Bytes(bytes)); }).code(), ErrorCode::malformed) << bytes;
   EXPECT_EQ(parse_numbered_ids(Bytes(8 + 64)).ids.size(), 2u);
+  for (const std::size_t bytes : {0u, 7u, 9u, 39u, 41u})
+    EXPECT_EQ(test::error_of([&] { parse_delta_done(Bytes(bytes)); }).code(), ErrorCode::malformed) << bytes;
+  EXPECT_TRUE(parse_delta_done(Bytes(8)).ids.empty()) << "all was rebuilt";
+  EXPECT_EQ(parse_delta_done(Bytes(8 + 32 * limits::frame_chunks_max)).ids.size(), limits::frame_chunks_max);
   EXPECT_EQ(test::error_of([&] { parse_fetch_end(Bytes(8 + 32)); }).code(), ErrorCode::malformed);
   Bytes unknown_reason(8 + 33);
   unknown_reason[8] = std::byte{2};
