@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "engine/backup/compression_choice.h"
 #include "engine/backup/layout.h"
 #include "engine/backup/source.h"
 #include "engine/catalog/catalog.h"
@@ -20,7 +21,7 @@ struct BackupOptions {
   std::string name;               // the machine's; empty: source.default_name()
   KeepOptions keep;
   bool adopt = false;
-  int compression_level = 3;      // zstd
+  CompressionChoice compression;
   unsigned compress_threads = 0;  // 0: as many as the host has processors
   std::size_t memory_bytes = 128u << 20;  // queues between the steps, all together
   std::filesystem::path spool_directory;  // for sorting: unlinked files

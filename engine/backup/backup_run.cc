@@ -194,7 +194,7 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   const std::size_t slab_bytes_max = options_.memory_bytes / 4 * 3;
   attempt.pool = SlabPool::create(chunker_.parameters().size_max, slab_body_bytes, slab_bytes_max);
   SenderOptions sending;
-  sending.compression_level = options_.compression_level;
+  sending.compression_level = options_.compression.level;
   sending.threads = threads_or_all(options_.compress_threads);
   sending.offer_bytes_max = slab_bytes_max / 6;
   attempt.sender = std::make_unique<ChunkSender>(session_, *attempt.pool, sending);

@@ -122,7 +122,9 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   options.name = arguments.name;
   options.keep = keep_options(arguments);
   options.adopt = arguments.adopt;
-  options.compression_level = settings.compression_level;
+  options.compression = settings.compression;
+  // There is no line that stronger compression could relieve: the store's disk is in this host, and a unix socket is as fast.
+  if (options.compression.automatic && !has_line(settings.target)) options.compression = {false, 3};
   options.spool_directory = settings.spool_directory;
   RestorePoint point;
   {
@@ -163,6 +165,10 @@ void add_backup_command(CLI::App& app, Invocation& invocation) {
       ->check(CLI::IsMember({"free", "pagefile", "hiberfil"}));
   auto* only = command->add_option("--disk", arguments->disks, "Only this disk of the machine")->type_name("scsi0:1");
   command->add_option("--skip-disk", arguments->skip_disks, "All but this disk")->type_name("scsi0:1")->excludes(only);
+  command
+      ->add_option("--compression", invocation.settings.compression_text,
+                   "auto (the strongest that still fills the line; level 3 where there is no line), or a level from 1 to 19")
+      ->type_name("auto|1..19");
   command->add_flag("--adopt", arguments->adopt, "Take a name over from another machine or disk");
   command->callback([&invocation, arguments] {
     invocation.run = [&invocation, arguments] { return run_backup_command(invocation.settings, *arguments); };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <string_view>
 #include <toml.hpp>
@@ -24,8 +25,18 @@ fs::path in_home(const char* xdg_variable, const char* fallback) {
   return (xdg.empty() ? fs::path(environment("HOME")) / fallback : fs::path(xdg)) / "vmferry";
 }
 
+// `compression` is "auto" or a number; `compression_level`, its former name, a number.
+std::string compression_in(const toml::value& values) {
+  for (const char* key : {"compression", "compression_level"}) {
+    if (!values.contains(key)) continue;
+    const toml::value& value = toml::find(values, key);
+    return value.is_string() ? toml::get<std::string>(value) : std::to_string(toml::get<std::int64_t>(value));
+  }
+  return {};
+}
+
 void read_config(Settings& settings, const fs::path& file) {
-  static constexpr std::array known = {"target", "catalog", "spool_directory", "compression_level"};
+  static constexpr std::array known = {"target", "catalog", "spool_directory", "compression", "compression_level"};
   toml::value values;
   try {
     values = toml::parse(file.string());
@@ -36,8 +47,7 @@ void read_config(Settings& settings, const fs::path& file) {
     if (settings.catalog.empty()) settings.catalog = toml::find_or<std::string>(values, "catalog", "");
     if (settings.spool_directory.empty())
       settings.spool_directory = toml::find_or<std::string>(values, "spool_directory", "");
-    if (settings.compression_level == 0)
-      settings.compression_level = static_cast<int>(toml::find_or<std::int64_t>(values, "compression_level", 0));
+    if (settings.compression_text.empty()) settings.compression_text = compression_in(values);
   } catch (const toml::exception& error) {
     throw Error(ErrorCode::usage, "cannot read the configuration", file.string(), error.what());
   } catch (const std::runtime_error& error) {  // toml11 throws it for a file that it cannot open
@@ -71,10 +81,21 @@ void complete_settings(Settings& settings) {
   if (settings.catalog.empty()) settings.catalog = default_catalog_file();
   if (settings.spool_directory.empty()) settings.spool_directory = environment("TMPDIR");
   if (settings.spool_directory.empty()) settings.spool_directory = "/var/tmp";
-  if (settings.compression_level == 0) settings.compression_level = 3;
-  if (settings.compression_level < 1 || settings.compression_level > 19)
-    throw Error(ErrorCode::usage, "compression_level is out of range", std::to_string(settings.compression_level),
-                "1 (fast) to 19 (small); 3 is the default");
+  settings.compression = parse_compression(settings.compression_text.empty() ? "auto" : settings.compression_text);
+}
+
+backup::CompressionChoice parse_compression(const std::string& text) {
+  backup::CompressionChoice choice;
+  if (text == "auto") {
+    choice.automatic = true;
+    return choice;
+  }
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), choice.level);
+  if (fault != std::errc() || end != text.data() + text.size() || choice.level < backup::CompressionChoice::level_min ||
+      choice.level > backup::CompressionChoice::level_max)
+    throw Error(ErrorCode::usage, "not a kind of compression", text,
+                "auto (follows the link, the default), or a number from 1 (fast) to 19 (small)");
+  return choice;
 }
 
 }  // namespace vmferry::cli

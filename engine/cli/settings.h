@@ -1,9 +1,11 @@
 // Settings: what every command shares, from the command line, the environment and the configuration file, in this
-// order of precedence. The file is TOML: target, catalog, spool_directory, compression_level.
+// order of precedence. The file is TOML: target, catalog, spool_directory, compression.
 #pragma once
 
 #include <filesystem>
 #include <string>
+
+#include "engine/backup/compression_choice.h"
 
 namespace vmferry::cli {
 
@@ -14,7 +16,8 @@ struct Settings {
   std::filesystem::path catalog;
   std::filesystem::path config;             // as given; empty: the default one, if it is there
   std::filesystem::path spool_directory;
-  int compression_level = 0;                // 0: not given
+  std::string compression_text;             // as given: "auto", "1" to "19"; empty: not given
+  backup::CompressionChoice compression{true, 3};  // what it means
   bool quiet = false;
   bool verbose = false;
   bool json = false;
@@ -25,6 +28,9 @@ struct Settings {
 
 // Fills what the command line left empty. Throws Error{usage} for a file that is not TOML or has an unknown key.
 void complete_settings(Settings& settings);
+
+// "auto" or a zstd level. Throws Error{usage}.
+backup::CompressionChoice parse_compression(const std::string& text);
 
 // /etc/vmferry/config.toml as root, else $XDG_CONFIG_HOME/vmferry/config.toml.
 std::filesystem::path default_config_file();

@@ -86,6 +86,8 @@ class EmbeddedTarget final : public TargetConnection {
 
 }  // namespace
 
+bool has_line(const std::string& url) { return !url.starts_with(file_scheme) && !url.starts_with(unix_scheme); }
+
 std::unique_ptr<TargetConnection> connect_target(const std::string& url, const target::ClientFacts& client,
                                                  Access access) {
   if (url.empty())

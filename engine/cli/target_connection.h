@@ -21,4 +21,7 @@ enum class Access { read, write };
 std::unique_ptr<TargetConnection> connect_target(const std::string& url, const target::ClientFacts& client,
                                                  Access access);
 
+// Whether a line lies between this host and the target, so that it pays to compress harder than a disk would ask for.
+bool has_line(const std::string& url);
+
 }  // namespace vmferry::cli
