@@ -60,6 +60,17 @@ struct NtfsListEntry {
   bool directory = false;
 };
 
+// A non-resident attribute of any record in use, system files and directories too.
+struct NtfsStream {
+  std::string path;  // the first of the file's names; empty where there is none
+  std::uint64_t reference = 0;  // record number and, in the upper 16 bits, its sequence number
+  std::uint32_t type = 0;       // 0x80: data
+  std::string name;             // of the attribute
+  bool directory = false;
+  std::vector<ByteRange> ranges;  // its clusters from the volume's beginning, in stream order, without holes
+  std::uint64_t record() const { return reference & 0xffff'ffff'ffff; }
+};
+
 class NtfsImage {
  public:
   // Makes `file` a sparse file of that size, formatted.
@@ -146,6 +157,8 @@ class NtfsImage {
   // Ranges in bytes from the volume's beginning: a file's clusters in file order, without holes; all free clusters.
   std::vector<ByteRange> ranges(std::string_view path, std::string_view stream = {}) const;
   std::vector<ByteRange> free_ranges() const;
+  // By record number. A record that cannot be read is left out.
+  std::vector<NtfsStream> all_streams() const;
 
  private:
   struct State;
