@@ -24,6 +24,7 @@ function(vmferry_plain name)
   target_link_libraries(${name} INTERFACE ${ARGN})
 endfunction()
 vmferry_pkg(vmdk libvmdk)
+vmferry_plain(rsync -lrsync)  # it has no .pc file
 vmferry_plain(wim -lwim)  # its .pc file wants fuse, which the library does not
 vmferry_plain(protobuf protobuf::libprotobuf-lite)
 vmferry_plain(cli11)

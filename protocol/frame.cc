@@ -1,11 +1,10 @@
 #include "protocol/frame.h"
 
-#include <zstd.h>
-
 #include <stdexcept>
 #include <string>
 
 #include "protocol/checksum.h"
+#include "protocol/compression.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 
@@ -56,32 +55,21 @@ Header read_header(ByteReader& in) {
   return header;
 }
 
-template <auto Free>
-struct FreeWith {
-  template <typename T>
-  void operator()(T* pointer) const {
-    Free(pointer);
-  }
-};
-using Compressor = std::unique_ptr<ZSTD_CCtx, FreeWith<ZSTD_freeCCtx>>;
-using Decompressor = std::unique_ptr<ZSTD_DCtx, FreeWith<ZSTD_freeDCtx>>;
-
 }  // namespace
 
 struct FrameBuilder::State {
-  Compressor zstd{ZSTD_createCCtx()};
+  Compressor zstd;
   std::vector<FrameChunk> chunks;
   Bytes content;
   Bytes compressed;  // grows to the largest content once
 };
 
-FrameBuilder::FrameBuilder(int compression_level) : state_(std::make_unique<State>()) {
-  if (state_->zstd == nullptr) throw std::bad_alloc();
-  ZSTD_CCtx_setParameter(state_->zstd.get(), ZSTD_c_compressionLevel, compression_level);
-  ZSTD_CCtx_setParameter(state_->zstd.get(), ZSTD_c_checksumFlag, 0);  // the frame has its own
-}
+FrameBuilder::FrameBuilder(int compression_level)
+    : state_(std::make_unique<State>(State{Compressor(compression_level), {}, {}, {}})) {}
 FrameBuilder::~FrameBuilder() = default;
 FrameBuilder::FrameBuilder(FrameBuilder&&) noexcept = default;
+
+void FrameBuilder::set_level(int compression_level) { state_->zstd.set_level(compression_level); }
 
 void FrameBuilder::add(const ChunkId& id, ByteView content) {
   if (content.empty() || content.size() > limits::chunk_size_max ||
@@ -101,10 +89,9 @@ Bytes FrameBuilder::finish() {
   State& state = *state_;
   // Room for one byte less than the content: zstd gives up as soon as it would not pay.
   if (state.compressed.size() < state.content.size()) state.compressed.resize(state.content.size());
-  const std::size_t packed = ZSTD_compress2(state.zstd.get(), state.compressed.data(), state.content.size() - 1,
-                                            state.content.data(), state.content.size());
-  const bool plain = ZSTD_isError(packed) != 0;
-  const ByteView payload = plain ? ByteView(state.content) : ByteView(state.compressed).first(packed);
+  const auto packed = state.zstd.compress(state.content, std::span(state.compressed).first(state.content.size() - 1));
+  const bool plain = !packed.has_value();
+  const ByteView payload = plain ? ByteView(state.content) : ByteView(state.compressed).first(*packed);
 
   const Header header{plain ? FrameCodec::plain : FrameCodec::zstd, static_cast<std::uint16_t>(state.chunks.size()),
                       static_cast<std::uint32_t>(state.content.size()), static_cast<std::uint32_t>(payload.size())};
@@ -153,13 +140,11 @@ FrameView parse_frame(ByteView bytes) {
 }
 
 struct FrameDecoder::State {
-  Decompressor zstd{ZSTD_createDCtx()};
+  Decompressor zstd;
   Bytes content;
 };
 
-FrameDecoder::FrameDecoder() : state_(std::make_unique<State>()) {
-  if (state_->zstd == nullptr) throw std::bad_alloc();
-}
+FrameDecoder::FrameDecoder() : state_(std::make_unique<State>()) {}
 FrameDecoder::~FrameDecoder() = default;
 FrameDecoder::FrameDecoder(FrameDecoder&&) noexcept = default;
 
@@ -167,12 +152,11 @@ ByteView FrameDecoder::decode(const FrameView& frame) {
   if (frame.codec == FrameCodec::plain) return frame.payload;
   if (frame.content_bytes > limits::frame_content_max) throw_malformed("bad content length");
   if (state_->content.size() < frame.content_bytes) state_->content.resize(frame.content_bytes);
-  const std::size_t got = ZSTD_decompressDCtx(state_->zstd.get(), state_->content.data(), frame.content_bytes,
-                                              frame.payload.data(), frame.payload.size());
-  if (ZSTD_isError(got) != 0 || got != frame.content_bytes)
-    throw Error(ErrorCode::damaged, "a frame does not decompress", frame.chunks.front().id.to_string(),
-                ZSTD_isError(got) != 0 ? ZSTD_getErrorName(got) : "its content is too short");
-  return ByteView(state_->content).first(got);
+  std::string why = "its content is too short";
+  const auto got = state_->zstd.decompress(frame.payload, std::span(state_->content).first(frame.content_bytes), {}, why);
+  if (got != frame.content_bytes)
+    throw Error(ErrorCode::damaged, "a frame does not decompress", frame.chunks.front().id.to_string(), why);
+  return ByteView(state_->content).first(*got);
 }
 
 void FrameDecoder::decode_verified(const FrameView& frame, const DomainKey& key,

@@ -37,6 +37,7 @@ class FrameBuilder {
   ~FrameBuilder();
   FrameBuilder(FrameBuilder&&) noexcept;
 
+  void set_level(int compression_level);          // of the frames that finish() makes from now on
   void add(const ChunkId& id, ByteView content);  // copies; throws std::logic_error past limits::frame_*
   bool empty() const noexcept;
   std::size_t content_bytes() const noexcept;
