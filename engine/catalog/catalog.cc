@@ -4,6 +4,7 @@
 #include "engine/catalog/machine_lock.h"
 #include "engine/catalog/node_cache.h"
 #include "engine/catalog/schema.h"
+#include "engine/catalog/traffic_table.h"
 #include "protocol/sqlite.h"
 #include "protocol/error.h"
 
@@ -23,6 +24,8 @@ class SqliteCommit final : public Catalog::Commit {
     sqlite::Statement insert(database_, "INSERT OR REPLACE INTO made_up (kind, name, uuid) VALUES (?, ?, ?)");
     insert.bind_text(1, kind).bind_text(2, name).bind(3, uuid.view()).run();
   }
+
+  void traffic(const PointTraffic& traffic) override { TrafficTable(database_).add(traffic); }
 
   void finish(const Uuid& store, const RestorePoint& point) override {
     const Bytes body = encode_point(point);
@@ -78,6 +81,10 @@ class SqliteCatalog final : public Catalog {
   std::unique_ptr<Commit> begin_commit(const Uuid& domain) override {
     return std::make_unique<SqliteCommit>(database_, *nodes_, domain);
   }
+  std::vector<TrafficPoint> traffic_points(const std::string& machine_name) override {
+    return TrafficTable(database_).points(machine_name);
+  }
+  std::optional<PointTraffic> traffic(const Uuid& point) override { return TrafficTable(database_).find(point); }
   void trim_nodes() override { nodes_->trim(); }
 
  private:

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/catalog/traffic.h"
 #include "protocol/chunk_id.h"
 #include "protocol/point.h"
 
@@ -56,9 +57,16 @@ class Catalog {
     virtual ~Commit() = default;
     virtual void node(const ChunkId& id, ByteView bytes) = 0;  // a node of the new point that was not cached
     virtual void made_up_uuid(const std::string& kind, const std::string& name, const Uuid& uuid) = 0;
+    // Why the new point sent what it sent; at most once, before finish().
+    virtual void traffic(const PointTraffic& traffic) = 0;
     virtual void finish(const Uuid& store, const RestorePoint& point) = 0;  // durable when it returns
   };
   virtual std::unique_ptr<Commit> begin_commit(const Uuid& domain) = 0;
+
+  // The points whose traffic is known, newest first; of one machine, or of all (an empty name).
+  virtual std::vector<TrafficPoint> traffic_points(const std::string& machine_name) = 0;
+  virtual std::optional<PointTraffic> traffic(const Uuid& point) = 0;
+
   // Drops cached nodes that no machine's last point reaches, once they outweigh those that are reached.
   virtual void trim_nodes() = 0;
 };

@@ -27,6 +27,14 @@ constexpr std::array<const char*, schema_version> steps = {
       WITHOUT ROWID;
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO counters VALUES ('node_bytes', 0), ('node_bytes_reached', 0);
+    )",
+    // 2: why each backup sent what it sent. The large column last: lists of points do not read it.
+    R"(
+    CREATE TABLE traffic (
+      row INTEGER PRIMARY KEY, store BLOB NOT NULL, machine BLOB NOT NULL, point BLOB NOT NULL UNIQUE,
+      machine_name TEXT NOT NULL, number INTEGER NOT NULL, taken_ms INTEGER NOT NULL, totals BLOB NOT NULL,
+      row_bytes INTEGER NOT NULL, rows BLOB NOT NULL);
+    CREATE INDEX traffic_by_machine ON traffic (store, machine, number);
     )"};
 static_assert(application_id == 1447445297);
 

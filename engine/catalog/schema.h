@@ -7,7 +7,7 @@
 
 namespace vmferry::catalog {
 
-inline constexpr int schema_version = 1;
+inline constexpr int schema_version = 2;
 
 // The catalog's file, made where there is none; the schema comes next.
 sqlite::Database open_database(const std::filesystem::path& file);
