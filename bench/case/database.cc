@@ -89,4 +89,17 @@ void work_on_database(const std::filesystem::path& file, std::uint64_t seed) {
   database.run("COMMIT");
 }
 
+std::uint64_t update_scattered_rows(const std::filesystem::path& file, double share, std::uint64_t seed) {
+  Database database(file);
+  test::Random random(seed);
+  const std::uint64_t rows = database.number("SELECT max(id) FROM orders");
+  const auto count = static_cast<std::uint64_t>(static_cast<double>(rows) * share);
+  database.run("BEGIN");
+  for (std::uint64_t i = 0; i < count; ++i) {
+    database.run("UPDATE orders SET state='paid', amount=amount+1 WHERE id=" + std::to_string(1 + random.below(rows)));
+  }
+  database.run("COMMIT");
+  return count;
+}
+
 }  // namespace vmferry::bench

@@ -10,5 +10,7 @@ namespace vmferry::bench {
 void create_database(const std::filesystem::path& file, std::uint64_t bytes, std::uint64_t seed);
 // Updates 0.3 % of the rows (half of them among the newest), adds 0.5 %, deletes 0.05 %; no vacuum.
 void work_on_database(const std::filesystem::path& file, std::uint64_t seed);
+// Updates this share of the rows, anywhere in the table, and nothing else; how many.
+std::uint64_t update_scattered_rows(const std::filesystem::path& file, double share, std::uint64_t seed);
 
 }  // namespace vmferry::bench

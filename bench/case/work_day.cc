@@ -1,11 +1,11 @@
 // work_a_day: what changes between two backups.
 #include <algorithm>
-#include <fstream>
 
 #include "bench/case/changed_version.h"
 #include "bench/case/database.h"
 #include "bench/case/generated_files.h"
 #include "bench/case/machine.h"
+#include "bench/case/write_back.h"
 #include "tests/support/content.h"
 
 namespace vmferry::bench {
@@ -14,36 +14,15 @@ namespace {
 using test::NtfsImage;
 using test::Random;
 
-// Writes the pages that differ, in place, as SQLite did to its file.
-void bring_database_up_to_date(NtfsImage& volume, const std::filesystem::path& before,
-                               const std::filesystem::path& after, const std::string& path) {
-  constexpr std::size_t page = 4096;
-  std::ifstream old_file(before, std::ios::binary);
-  std::ifstream new_file(after, std::ios::binary);
-  Bytes old_page(page);
-  Bytes new_page(page);
-  for (std::uint64_t at = 0; new_file.read(reinterpret_cast<char*>(new_page.data()), page); at += page) {
-    const bool was_there = static_cast<bool>(old_file.read(reinterpret_cast<char*>(old_page.data()), page));
-    if (!was_there || old_page != new_page) volume.overwrite(path, at, new_page);
-  }
-}
-
 void use_databases(NtfsImage& volume, const MachinePlan& plan, std::uint64_t seed) {
   for (std::size_t i = 0; i < database_count; ++i) {
     const std::filesystem::path file = host_database(plan, i);
     const std::filesystem::path before = file.string() + ".before";
     std::filesystem::copy_file(file, before, std::filesystem::copy_options::overwrite_existing);
     work_on_database(file, seed + i);
-    bring_database_up_to_date(volume, before, file, volume_database(i));
+    write_changed_pages(volume, before, file, volume_database(i));
     std::filesystem::remove(before);
   }
-}
-
-// As an installer does: the new file is written beside the old one, then takes its name.
-void replace_file(NtfsImage& volume, const std::string& path, ByteView content) {
-  volume.write_file(path + ".new", content);
-  volume.remove(path);
-  volume.rename(path + ".new", path);
 }
 
 void update_packages(NtfsImage& volume, const MachinePlan& plan, Random& random) {

@@ -116,6 +116,10 @@ class NtfsImage {
   void write_stream(std::string_view path, std::string_view stream, ByteView content);  // the file must exist
   Bytes read_stream(std::string_view path, std::string_view stream) const;
 
+  // As a defragmenter does: the same content in other clusters, in one run where there is room for it. Its record and
+  // times stay. False where there is nothing to move: resident, sparse or compressed.
+  bool move_clusters(std::string_view path);
+
   // Names.
   void rename(std::string_view from, std::string_view to);
   void remove(std::string_view path);       // a file's name, or an empty directory

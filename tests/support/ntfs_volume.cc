@@ -1,4 +1,6 @@
 // NtfsImage: the volume as a whole, and what judges need to know of it.
+#include <cstdlib>
+
 #include "tests/support/content.h"
 #include "tests/support/ntfs_library.h"
 
@@ -16,7 +18,50 @@ void write_system_file(NtfsImage& image, const char* path, std::uint64_t bytes, 
   image.set_attributes(path, ntfs_hidden | ntfs_system | ntfs_archive);
 }
 
+// As much of the disk as `from` names, one run after another, into the clusters of `to`.
+void copy_clusters(ntfs_volume* volume, const runlist_element* from, const runlist_element* to) {
+  const s64 cluster = volume->cluster_size;
+  Bytes buffer(static_cast<std::size_t>(cluster));
+  s64 done = 0;
+  for (; from->length > 0; ++from) {
+    for (s64 i = 0; i < from->length; ++i, ++done) {
+      while (done == to->length) {
+        ++to;
+        done = 0;
+      }
+      if (ntfs_pread(volume->dev, (from->lcn + i) * cluster, cluster, buffer.data()) != cluster ||
+          ntfs_pwrite(volume->dev, (to->lcn + done) * cluster, cluster, buffer.data()) != cluster) {
+        fail_ntfs("cannot move", "a cluster");
+      }
+    }
+  }
+}
+
 }  // namespace
+
+bool NtfsImage::move_clusters(std::string_view path) {
+  OpenInode inode = state_->open(path);
+  {
+    OpenAttribute data(inode, {}, path);
+    if (!NAttrNonResident(data.get()) || (data->data_flags & ATTR_COMPRESSION_MASK) != 0) return false;
+    if (ntfs_attr_map_whole_runlist(data.get()) != 0) fail_ntfs("cannot read the runs of", path);
+    s64 clusters = 0;
+    for (const runlist_element* run = data->rl; run->length > 0; ++run) {
+      if (run->lcn < 0) return false;
+      clusters += run->length;
+    }
+    if (clusters == 0) return false;
+    runlist_element* moved = ntfs_cluster_alloc(state_->volume, 0, clusters, -1, DATA_ZONE);
+    if (moved == nullptr) fail_ntfs("no room to move", path);
+    copy_clusters(state_->volume, data->rl, moved);
+    runlist_element* former = std::exchange(data->rl, moved);
+    if (ntfs_attr_update_mapping_pairs(data.get(), 0) != 0) fail_ntfs("cannot note the new place of", path);
+    ntfs_cluster_free_from_rl(state_->volume, former);
+    free(former);
+  }
+  inode.close(path);
+  return true;
+}
 
 void NtfsImage::write_pagefile(std::uint64_t bytes, std::uint64_t seed) {
   write_system_file(*this, "/pagefile.sys", bytes, seed, {});
