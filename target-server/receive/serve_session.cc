@@ -7,17 +7,14 @@
 #include "protocol/messages.pb.h"
 #include "target-server/receive/server_session.h"
 
+
 namespace vmferry::target_server {
 namespace {
 
 // After the last words the peer may still be sending; reading on for a while lets it come to read them.
 constexpr std::uint64_t discard_bytes_max = 64 * limits::MiB;
 
-struct Greeting {
-  Uuid client_uuid;
-};
-
-Greeting greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store) {
+Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store) {
   const auto packet = reader.next(wire::hello_bytes_max);
   if (!packet) throw Error(ErrorCode::unreachable, "the client went away before it said hello");
   messages::Control control;
@@ -30,15 +27,15 @@ Greeting greet(wire::PacketWriter& writer, wire::PacketReader& reader, const sto
                 "the client speaks version " + std::to_string(hello.major()) + " of the protocol, this target " +
                     std::to_string(wire::version_major),
                 {}, hello.major() > wire::version_major ? "update vmferry on the target" : "update the client");
-  Greeting greeting{wire::uuid_of_field(hello.client_uuid())};
-  if (greeting.client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
+  const Peer peer{wire::uuid_of_field(hello.client_uuid()), hello.features() & wire::features};
+  if (peer.client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
 
   const store::DomainFacts& domain = store.domain();
   messages::Control answer;
   messages::Welcome& welcome = *answer.mutable_welcome();
   welcome.set_major(wire::version_major);
   welcome.set_minor(std::min(hello.minor(), wire::version_minor));
-  welcome.set_features(hello.features() & wire::features & ~wire::feature_deltas);
+  welcome.set_features(peer.features);
   welcome.set_software(wire::software);
   welcome.set_store_uuid(wire::to_field(store.uuid().view()));
   welcome.set_domain_uuid(wire::to_field(domain.uuid.view()));
@@ -48,12 +45,12 @@ Greeting greet(wire::PacketWriter& writer, wire::PacketReader& reader, const sto
   welcome.set_chunk_size_max(domain.chunking.size_max);
   welcome.set_gear_seed(domain.chunking.gear_seed);
   wire::send_control(writer, answer);
-  return greeting;
+  return peer;
 }
 
-void say_last_words(Transport& transport, wire::PacketWriter& writer, const Error& error) noexcept {
+void end_session(Transport& transport, LastWords& last_words, const Error& why) noexcept {
+  last_words.say(why);
   try {
-    wire::send_failure(writer, 0, error);
     transport.finish_sending();
     Bytes discarded(64 * limits::KiB);
     for (std::uint64_t bytes = 0; bytes < discard_bytes_max;) {
@@ -71,10 +68,11 @@ void say_last_words(Transport& transport, wire::PacketWriter& writer, const Erro
 void serve_session(Transport& transport, store::Store& store, const ServeOptions& options) {
   wire::PacketWriter writer(transport);
   wire::PacketReader reader(transport);
+  LastWords last_words(writer);
   try {
     try {
-      const Greeting greeting = greet(writer, reader, store);
-      ServerSession session(transport, writer, reader, store, greeting.client_uuid, options);
+      const Peer peer = greet(writer, reader, store);
+      ServerSession session(transport, writer, reader, last_words, store, peer, options);
       session.run();
     } catch (const Error&) {
       throw;
@@ -86,7 +84,7 @@ void serve_session(Transport& transport, store::Store& store, const ServeOptions
     if (error.code() == ErrorCode::unreachable)
       transport.abort();
     else
-      say_last_words(transport, writer, error);
+      end_session(transport, last_words, error);
     throw;
   }
 }

@@ -12,8 +12,9 @@
 namespace vmferry::target_server {
 
 struct ServeOptions {
-  std::size_t verify_threads = 1;        // decode and check frames beside the receiving thread
+  std::size_t verify_threads = 1;        // decode and check frames, rebuild deltas, beside the receiving thread
   std::size_t queue_bytes_max = 32u << 20;
+  int rebuild_compression_level = 3;     // of what deltas are rebuilt to
 };
 
 void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {});

@@ -48,18 +48,26 @@ std::optional<RestorePoint> sound_point(store::Store& store, const Uuid& uuid) {
 }  // namespace
 
 ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader,
-                             store::Store& store, const Uuid& client_uuid, const ServeOptions& options)
+                             LastWords& last_words, store::Store& store, const Peer& peer, const ServeOptions& options)
     : writer_(writer),
       reader_(reader),
+      last_words_(last_words),
       store_(store),
-      client_uuid_(client_uuid),
+      client_uuid_(peer.client_uuid),
+      takes_deltas_((peer.features & wire::feature_deltas) != 0),
       options_(options),
       reading_(store, writer, transport) {}
 
 ServerSession::~ServerSession() { keep_what_arrived(); }
 
 void ServerSession::run() {
-  while (const auto packet = reader_.next()) on_packet(*packet);
+  try {
+    while (const auto packet = reader_.next()) on_packet(*packet);
+  } catch (const Error& error) {
+    // A client that was told of a failure of the intake hangs up: the failure is why.
+    if (error.code() == ErrorCode::unreachable && backup_) backup_->intake.check();
+    throw;
+  }
   reading_.drain();
 }
 
@@ -68,6 +76,7 @@ void ServerSession::on_packet(const wire::Packet& packet) {
     case wire::PacketType::control: return on_control(wire::parse_control(packet.payload));
     case wire::PacketType::offer: return on_offer(packet.payload);
     case wire::PacketType::frame: return backup().intake.add(packet.payload);
+    case wire::PacketType::delta: return on_delta(packet.payload);
     case wire::PacketType::fetch: {
       wire::NumberedIds fetch = wire::parse_numbered_ids(packet.payload);
       return reading_.add({fetch.number, FetchRequest{std::move(fetch.ids)}});
@@ -113,6 +122,19 @@ void ServerSession::on_offer(ByteView payload) {
   writer_.send(wire::PacketType::want, {wire::encode_want(offer.number, wanted)});
 }
 
+void ServerSession::on_delta(ByteView payload) {
+  if (!takes_deltas_) malformed("it sent a delta, which it did not say that it knows");
+  const std::uint64_t number = wire::take_number(payload);
+  backup().intake.add_delta(number, payload);
+}
+
+IntakeEvents ServerSession::intake_events() {
+  return {[this](std::uint64_t number, const std::vector<ChunkId>& whole) {
+            writer_.send(wire::PacketType::delta_done, {wire::encode_numbered_ids(number, whole)});
+          },
+          [this](const Error& why) { last_words_.say(why); }};
+}
+
 void ServerSession::open_backup(const messages::Control& question) {
   if (backup_) malformed("a backup is open already");
   const Opening opening = opening_of(question.open_backup(), client_uuid_);
@@ -125,7 +147,9 @@ void ServerSession::open_backup(const messages::Control& question) {
       refuse_another_machine(opening, *last);
   }
   const std::vector<Uuid> base_uuids = choose_bases(points, opening);
-  auto opened = std::make_unique<Backup>(store_, options_);
+  const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
+                                   options_.rebuild_compression_level};
+  auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());
   opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
@@ -164,7 +188,11 @@ void ServerSession::commit(std::uint64_t request) {
   answer.set_request(request);
   messages::Committed& committed = *answer.mutable_committed();
   const std::vector<ChunkId> missing = missing_chunks(store_, point, open.bases);
-  committed.set_stored_bytes(open.intake.stored_bytes());
+  const IntakeCounts counts = open.intake.counts();
+  committed.set_stored_bytes(counts.stored_bytes);
+  committed.set_deltas(counts.deltas);
+  committed.set_delta_chunks(counts.delta_chunks);
+  committed.set_whole_again(counts.whole_again);
   for (const ChunkId& id : missing) committed.add_missing(wire::to_field(id.view()));
   if (missing.empty()) {
     store_.sync();  // what the check found may be another session's, and not durable yet

@@ -1,5 +1,5 @@
 // ServerSession: the target's half of one session after the handshake: a backup (offers, frames, commit) on the
-// receiving thread, with workers that verify frames; reading beside it (serve/read_requests.h).
+// receiving thread, with workers that verify frames and rebuild deltas; reading beside it (serve/read_requests.h).
 #pragma once
 
 #include <memory>
@@ -10,15 +10,22 @@
 #include "protocol/messages.pb.h"
 #include "protocol/wire.h"
 #include "target-server/receive/frame_intake.h"
+#include "target-server/receive/last_words.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/serve/read_requests.h"
 
 namespace vmferry::target_server {
 
+// What the handshake told.
+struct Peer {
+  Uuid client_uuid;
+  std::uint64_t features = 0;  // that both have
+};
+
 class ServerSession {
  public:
-  ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader, store::Store& store,
-                const Uuid& client_uuid, const ServeOptions& options);
+  ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader, LastWords& last_words,
+                store::Store& store, const Peer& peer, const ServeOptions& options);
   ~ServerSession();
 
   // Until the peer's clean end. Throws what ends the session.
@@ -27,8 +34,8 @@ class ServerSession {
  private:
   // What lasts from open_backup to the commit, or to close_backup.
   struct Backup {
-    Backup(store::Store& store, const ServeOptions& options)
-        : intake(store, options.verify_threads, options.queue_bytes_max) {}
+    Backup(store::Store& store, const IntakeLimits& limits, IntakeEvents events)
+        : intake(store, limits, std::move(events)) {}
 
     std::unique_ptr<store::Store::Lease> lease;
     Uuid machine_uuid;
@@ -42,17 +49,21 @@ class ServerSession {
   void on_packet(const wire::Packet& packet);
   void on_control(const messages::Control& control);
   void on_offer(ByteView payload);
+  void on_delta(ByteView payload);
   void on_point_piece(const messages::Control& control);
   void open_backup(const messages::Control& question);
   void commit(std::uint64_t request);
   void close_backup(std::uint64_t request);
   void keep_what_arrived() noexcept;
   Backup& backup();
+  IntakeEvents intake_events();
 
   wire::PacketWriter& writer_;
   wire::PacketReader& reader_;
+  LastWords& last_words_;
   store::Store& store_;
   const Uuid client_uuid_;
+  const bool takes_deltas_;
   const ServeOptions options_;
   std::unique_ptr<Backup> backup_;
   ReadRequests reading_;

@@ -1,0 +1,73 @@
+#include "target-server/receive/delta_rebuilder.h"
+
+#include <algorithm>
+
+#include "protocol/error.h"
+
+namespace vmferry::target_server {
+
+DeltaRebuilder::DeltaRebuilder(store::Store& store, store::DecodedFrames& frames, int compression_level)
+    : store_(store), frames_(frames), key_(store.domain().key), builder_(compression_level) {}
+
+Rebuilt DeltaRebuilder::rebuild(ByteView delta_frame) {
+  const delta::DeltaFrameView view = delta::parse_delta_frame(delta_frame);
+  Rebuilt rebuilt;
+  if (!collect_basis(view)) {
+    for (const FrameChunk& chunk : view.chunks) rebuilt.whole.push_back(chunk.id);
+    return rebuilt;
+  }
+  ByteView rest = patcher_.rebuild(view, basis_);
+  for (const FrameChunk& chunk : view.chunks) {
+    const ByteView content = rest.first(chunk.length);
+    rest = rest.subspan(chunk.length);
+    if (chunk_id_of(key_, content) == chunk.id)
+      builder_.add(chunk.id, content);
+    else
+      rebuilt.whole.push_back(chunk.id);
+  }
+  rebuilt.chunks = builder_.chunk_count();
+  if (!builder_.empty()) rebuilt.frame = builder_.finish();
+  return rebuilt;
+}
+
+// False where a part of it cannot be had.
+bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
+  struct Part {
+    ChunkId id;
+    std::size_t offset, length;  // in the basis
+  };
+  std::vector<Part> parts;  // by id: a chunk may be named more than once
+  std::vector<ChunkId> ids;
+  parts.reserve(view.basis.size());
+  ids.reserve(view.basis.size());
+  std::size_t basis_bytes = 0;
+  for (const delta::DeltaBasis& part : view.basis) {
+    parts.push_back({part.id, basis_bytes, part.length});
+    ids.push_back(part.id);
+    basis_bytes += part.length;
+  }
+  basis_.resize(basis_bytes);
+  std::ranges::sort(parts, {}, &Part::id);
+  std::ranges::sort(ids);
+  ids.erase(std::ranges::unique(ids).begin(), ids.end());
+  try {
+    std::vector<ChunkId> missing;
+    const std::vector<store::Store::Located> located = store_.locate(ids, missing);
+    if (!missing.empty()) return false;
+    for (const auto& [location, in_frame] : located) {
+      const auto frame = frames_.get(location);
+      for (const ChunkId& id : in_frame) {
+        const std::optional<ByteView> content = frame->find(id);
+        for (const Part& part : std::ranges::equal_range(parts, id, {}, &Part::id)) {
+          if (!content || content->size() < part.length) return false;
+          std::ranges::copy(content->first(part.length), basis_.begin() + static_cast<std::ptrdiff_t>(part.offset));
+        }
+      }
+    }
+  } catch (const Error&) {
+    return false;  // what cannot be read cannot be built on; verify names the damage
+  }
+  return true;
+}
+
+}  // namespace vmferry::target_server
