@@ -74,6 +74,21 @@ void strong_portable(const std::byte* const* blocks, std::size_t count, std::siz
   for (std::size_t i = 0; i < count; ++i) sums[i] = strong_of(blocks[i], block_bytes);
 }
 
+std::uint32_t roll_portable(const WeakRoll& roll, const std::byte* window, std::uint32_t sum, std::size_t steps,
+                            WeakHits& hits) {
+  const std::byte* entering = window + roll.block_bytes;
+  std::size_t count = 0;
+  for (std::size_t step = 0; step < steps; ++step) {
+    sum = sum * weak_multiplier +
+          (std::to_integer<std::uint32_t>(entering[step]) - roll.leaving[std::to_integer<std::size_t>(window[step])]);
+    hits.step[count] = static_cast<std::uint32_t>(step + 1);
+    hits.sum[count] = sum;
+    count += roll.passes(sum) ? 1 : 0;
+  }
+  hits.count = count;
+  return sum;
+}
+
 void append_with(const SumKernel& kernel, ByteView content, std::uint32_t block_bytes, std::size_t strong_bytes,
                  Bytes& entries) {
   if (block_bytes == 0 || strong_bytes == 0 || strong_bytes > strong_sum_bytes_max)
@@ -113,8 +128,15 @@ std::uint32_t weak_sum(ByteView block) noexcept {
 
 StrongSum strong_sum(ByteView block) noexcept { return strong_of(block.data(), block.size()); }
 
+void WeakRoll::set_block_bytes(std::size_t bytes) noexcept {
+  block_bytes = bytes;
+  power = weak_power(bytes);
+  for (std::uint32_t byte = 0; byte < leaving.size(); ++byte)
+    leaving[byte] = power * (byte + weak_seed * (weak_multiplier - 1));
+}
+
 const SumKernel& portable_kernel() noexcept {
-  static constexpr SumKernel kernel{"portable", &weak_portable, &strong_portable};
+  static constexpr SumKernel kernel{"portable", &weak_portable, &strong_portable, &roll_portable};
   return kernel;
 }
 

@@ -167,12 +167,11 @@ VMFERRY_AVX2 std::uint32_t weak(const std::byte* block, std::size_t block_bytes)
   return sum;
 }
 
-constexpr SumKernel kernel{"avx2", &weak, &strong};
-
 }  // namespace
 
 const SumKernel* avx2_kernel() noexcept {
   static const bool here = __builtin_cpu_supports("avx2") != 0;
+  static const SumKernel kernel{"avx2", &weak, &strong, portable_kernel().roll};
   return here ? &kernel : nullptr;
 }
 

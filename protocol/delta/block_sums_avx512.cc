@@ -157,7 +157,83 @@ VMFERRY_AVX512 std::uint32_t weak(const std::byte* block, std::size_t block_byte
   return sum;
 }
 
-constexpr SumKernel kernel{"avx512", &weak, &strong};
+// weak_multiplier is odd, so it has an inverse, and sixteen steps become one sum over prefixes: with d(i) what step i adds,
+//   sum(k) = M^k (sum(0) + d(1) M^-1 + ... + d(k) M^-k).
+constexpr std::uint32_t weak_inverse = [] {
+  std::uint32_t inverse = 1;
+  for (int i = 0; i < 5; ++i) inverse *= 2 - weak_multiplier * inverse;  // doubles the right bits each time
+  return inverse;
+}();
+static_assert(weak_inverse * weak_multiplier == 1);
+
+struct StepPowers {
+  alignas(64) std::array<std::uint32_t, 16> forward{};
+  alignas(64) std::array<std::uint32_t, 16> back{};
+};
+
+template <int Lanes>
+VMFERRY_AVX512_INLINE __m512i add_shifted(__m512i prefix) {
+  return _mm512_add_epi32(prefix, _mm512_alignr_epi32(prefix, _mm512_setzero_si512(), 16 - Lanes));
+}
+
+VMFERRY_AVX512 std::uint32_t roll(const WeakRoll& rolled, const std::byte* window, std::uint32_t sum, std::size_t steps,
+                                  WeakHits& hits) {
+  static constexpr StepPowers powers = [] {
+    StepPowers made;
+    std::uint32_t forward = 1;
+    std::uint32_t back = 1;
+    for (std::size_t i = 0; i < 16; ++i) {
+      made.forward[i] = forward *= weak_multiplier;
+      made.back[i] = back *= weak_inverse;
+    }
+    return made;
+  }();
+  const __m512i forward = _mm512_load_si512(powers.forward.data());
+  const __m512i back = _mm512_load_si512(powers.back.data());
+  const __m512i power = _mm512_set1_epi32(static_cast<int>(rolled.power));
+  const __m512i seed_part = _mm512_set1_epi32(static_cast<int>(rolled.leaving[0]));
+  const __m512i last_lane = _mm512_set1_epi32(15);
+  const __m512i one = _mm512_set1_epi32(1);
+  const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(rolled.filter_shift));
+  __m512i step_numbers = _mm512_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+  __m512i before = _mm512_set1_epi32(static_cast<int>(sum));
+  std::size_t done = 0;
+  std::size_t count = 0;
+  for (; steps - done >= 16; done += 16) {
+    const __m512i leaving =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(window + done)));
+    const __m512i entering = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(window + rolled.block_bytes + done)));
+    __m512i prefix = _mm512_sub_epi32(_mm512_sub_epi32(entering, seed_part), _mm512_mullo_epi32(leaving, power));
+    prefix = _mm512_mullo_epi32(prefix, back);
+    prefix = add_shifted<1>(prefix);
+    prefix = add_shifted<2>(prefix);
+    prefix = add_shifted<4>(prefix);
+    prefix = add_shifted<8>(prefix);
+    const __m512i sums = _mm512_mullo_epi32(_mm512_add_epi32(before, prefix), forward);
+    before = _mm512_permutexvar_epi32(last_lane, sums);
+    const __m512i bits = _mm512_srl_epi32(sums, shift);
+    const __m512i words = _mm512_i32gather_epi32(_mm512_srli_epi32(bits, 5), rolled.filter, 4);
+    const __mmask16 passed =
+        _mm512_test_epi32_mask(words, _mm512_sllv_epi32(one, _mm512_and_si512(bits, _mm512_set1_epi32(31))));
+    _mm512_storeu_si512(hits.step.data() + count, _mm512_maskz_compress_epi32(passed, step_numbers));
+    _mm512_storeu_si512(hits.sum.data() + count, _mm512_maskz_compress_epi32(passed, sums));
+    count += static_cast<std::size_t>(__builtin_popcount(passed));
+    step_numbers = _mm512_add_epi32(step_numbers, _mm512_set1_epi32(16));
+  }
+  sum = static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm512_castsi512_si128(before)));
+  for (; done < steps; ++done) {
+    sum = sum * weak_multiplier + (std::to_integer<std::uint32_t>(window[rolled.block_bytes + done]) -
+                                   rolled.leaving[std::to_integer<std::size_t>(window[done])]);
+    hits.step[count] = static_cast<std::uint32_t>(done + 1);
+    hits.sum[count] = sum;
+    count += rolled.passes(sum) ? 1 : 0;
+  }
+  hits.count = count;
+  return sum;
+}
+
+constexpr SumKernel kernel{"avx512", &weak, &strong, &roll};
 
 }  // namespace
 
