@@ -1,4 +1,5 @@
-// The wire's version 1, byte for byte: what was written once must be written the same and read for ever. Set
+// The wire's version 1, byte for byte: what was written once must be written the same and read for ever. Files up to 23 are
+// minor version 0: what a peer without features says, and is told. Set
 // VMFERRY_REGENERATE_GOLDEN=1 to write the files anew. The packets are those of the exchange in docs/format/wire.md.
 #include <gtest/gtest.h>
 
@@ -140,6 +141,30 @@ std::vector<Sample> samples() {
     c.mutable_failure()->set_code("not_found");
     c.mutable_failure()->set_message("there is no such point");
   });
+  // Minor version 1.
+  control("24-hello-deltas", 0, [](messages::Control& c) {
+    messages::Hello& hello = *c.mutable_hello();
+    hello.set_magic(hello_magic);
+    hello.set_major(1);
+    hello.set_minor(1);
+    hello.set_features(feature_deltas);
+    hello.set_software("vmferry 0.1.0");
+    hello.set_client_uuid(uuid_field(0x10));
+    hello.set_client_name("host");
+  });
+  Bytes delta = encode_number(9);  // to the wire, a delta frame is bytes
+  const ByteView delta_frame = as_bytes("a delta frame");
+  delta.insert(delta.end(), delta_frame.begin(), delta_frame.end());
+  all.push_back({"25-delta", PacketType::delta, delta});
+  all.push_back({"26-delta-done", PacketType::delta_done, encode_numbered_ids(9, std::span(&second_id, 1))});
+  all.push_back({"27-delta-done-all", PacketType::delta_done, encode_numbered_ids(10, {})});
+  control("28-committed-deltas", 3, [](messages::Control& c) {
+    c.mutable_committed()->set_committed(true);
+    c.mutable_committed()->set_stored_bytes(71);
+    c.mutable_committed()->set_deltas(2);
+    c.mutable_committed()->set_delta_chunks(3);
+    c.mutable_committed()->set_whole_again(1);
+  });
   return all;
 }
 
@@ -205,7 +230,8 @@ TEST(WireGolden, TheHexInTheDocumentIsTheGoldenHex) {
   text << file.rdbuf();
   std::string document = text.str();
   std::erase_if(document, [](char c) { return c == ' ' || c == '\n'; });
-  for (const char* name : {"01-hello", "05-offer", "06-want", "07-frame", "09-commit", "14-fetch-end"}) {
+  for (const char* name : {"01-hello", "05-offer", "06-want", "07-frame", "09-commit", "14-fetch-end", "26-delta-done",
+                           "27-delta-done-all"}) {
     const std::string hex = read_hex(golden_directory / (std::string(name) + ".hex"));
     ASSERT_FALSE(hex.empty()) << name;
     EXPECT_NE(document.find(hex), std::string::npos) << name;

@@ -1,35 +1,10 @@
 // Damage in the packs, found by verify and named; and sessions over a real socket.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <fstream>
-
 #include "tests/unit/session/session_fixture.h"
 
 namespace vmferry::test {
 namespace {
 
-class CheckPoint : public SessionTest {
- protected:
-  // Flips a byte in the middle of the stored frame that holds this chunk.
-  void damage(const ChunkId& id) {
-    std::vector<ChunkId> missing;
-    const auto located = store_->locate(std::span(&id, 1), missing);
-    ASSERT_EQ(located.size(), 1u);
-    std::filesystem::path pack;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ / "store"))
-      if (entry.path().stem() == located[0].frame.pack.to_string()) pack = entry.path();
-    ASSERT_FALSE(pack.empty());
-    std::filesystem::permissions(pack, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
-    std::fstream file(pack, std::ios::in | std::ios::out | std::ios::binary);
-    const auto at = static_cast<std::streamoff>(located[0].frame.offset + located[0].frame.length / 2);
-    file.seekg(at);
-    const char byte = static_cast<char>(file.get());
-    file.seekp(at);
-    file.put(static_cast<char>(byte ^ 0x20));
-    ASSERT_TRUE(file.good());
-  }
-};
+class CheckPoint : public SessionTest {};
 
 TEST_F(CheckPoint, DamagedDataIsNamedByItsDiskRangeAndTheRestIsRight) {
   const auto session = connect();

@@ -1,5 +1,6 @@
 // Peers that break the protocol, vanish, or lie: each side ends the session with a sentence and keeps its state.
 #include "protocol/control.h"
+#include "protocol/delta/delta_frame.h"
 #include "protocol/frame.h"
 #include "protocol/messages.pb.h"
 #include "protocol/wire.h"
@@ -19,12 +20,14 @@ class HostilePeer : public SessionTest {
     wire::PacketReader reader{*transport};
   };
 
-  std::unique_ptr<RawClient> raw_client(std::uint32_t major = wire::version_major, std::uint32_t minor = 0) {
+  std::unique_ptr<RawClient> raw_client(std::uint32_t major = wire::version_major, std::uint32_t minor = 0,
+                                        std::uint64_t features = 0) {
     std::unique_ptr<RawClient> client(new RawClient{serve_end()});
     messages::Control control;
     control.mutable_hello()->set_magic(wire::hello_magic);
     control.mutable_hello()->set_major(major);
     control.mutable_hello()->set_minor(minor);
+    control.mutable_hello()->set_features(features);
     control.mutable_hello()->set_client_uuid(wire::to_field(uuid_of("host").view()));
     wire::send_control(client->writer, control);
     return client;
@@ -93,6 +96,42 @@ TEST_F(HostilePeer, FramesAndOffersWithoutAnOpenBackupEndTheSession) {
     EXPECT_EQ(control.request(), 0u);
     client->transport->abort();
   }
+}
+
+TEST_F(HostilePeer, ADeltaWithoutAnOpenBackupOrFromAClientThatDidNotSayThatItKnowsThemEndsTheSession) {
+  for (const bool knows : {true, false}) {
+    const auto client = raw_client(wire::version_major, knows ? 1 : 0, knows ? wire::feature_deltas : 0);
+    EXPECT_EQ(answer(*client).welcome().features(), knows ? wire::feature_deltas : 0);
+    if (!knows) open_raw_backup(*client);
+    client->writer.send(PacketType::delta, {Bytes(8 + 100)});
+    const messages::Control control = answer(*client);
+    ASSERT_TRUE(control.has_failure());
+    EXPECT_EQ(control.failure().code(), "malformed");
+    client->transport->abort();
+  }
+}
+
+// Numbers are the client's: one that it uses twice it gets answered twice. An empty delta is none.
+TEST_F(HostilePeer, ADeltaNumberThatIsUsedTwiceConfusesOnlyWhoUsesIt) {
+  const auto client = raw_client(wire::version_major, 1, wire::feature_deltas);
+  answer(*client);
+  open_raw_backup(*client);
+  const Bytes content = text_bytes(1, 1000);
+  const std::vector<FrameChunk> chunks = {{chunk_id_of(store_->domain().key, content), 1000}};
+  const std::vector<delta::DeltaBasis> missing = {{ChunkId(), 500}};
+  const Bytes frame = delta::DeltaFrameBuilder(3).copies(chunks, content, missing, {}, limits::delta_frame_max);
+  for (int i = 0; i < 2; ++i) client->writer.send(PacketType::delta, {wire::encode_number(7), frame});
+  for (int i = 0; i < 2; ++i) {
+    const auto packet = client->reader.next();
+    ASSERT_TRUE(packet);
+    ASSERT_EQ(packet->type, PacketType::delta_done);
+    const wire::NumberedIds done = wire::parse_delta_done(packet->payload);
+    EXPECT_EQ(done.number, 7u);
+    EXPECT_EQ(done.ids, std::vector<ChunkId>{chunks[0].id});
+  }
+  client->writer.send(PacketType::delta, {wire::encode_number(7)});
+  EXPECT_EQ(answer(*client).failure().code(), "malformed");
+  client->transport->abort();
 }
 
 TEST_F(HostilePeer, APointOfAnotherClientOrMachineIsNotCommitted) {
@@ -166,29 +205,6 @@ TEST_F(HostilePeer, AClientThatVanishesInTheMiddleReleasesItsMachineAndLeavesWha
 }
 
 // --- and targets that misbehave
-
-// A target that shakes hands and then does as `then` says.
-std::unique_ptr<target::TargetSession> connect_to(std::future<void>& target, std::function<void(Transport&)> then) {
-  auto [client_end, server_end] = memory_transport();
-  target = std::async(std::launch::async, [kept = std::move(server_end), then = std::move(then)]() mutable {
-    const std::unique_ptr<Transport> end = std::move(kept);  // gone when this returns, not when the future is
-    wire::PacketReader reader(*end);
-    wire::PacketWriter writer(*end);
-    reader.next();
-    messages::Control control;
-    messages::Welcome& welcome = *control.mutable_welcome();
-    welcome.set_major(wire::version_major);
-    welcome.set_store_uuid(wire::to_field(uuid_of("store").view()));
-    welcome.set_domain_uuid(wire::to_field(uuid_of("domain").view()));
-    welcome.set_domain_key(std::string(32, 'k'));
-    welcome.set_chunk_size_min(16384);
-    welcome.set_chunk_size_average(65536);
-    welcome.set_chunk_size_max(262144);
-    wire::send_control(writer, control);
-    then(*end);
-  });
-  return target::TargetSession::open(std::move(client_end), {uuid_of("host"), "host"});
-}
 
 TEST(HostileTarget, ThatVanishesEndsEveryWaitingCallAndNamesItself) {
   std::future<void> target;

@@ -1,21 +1,30 @@
 #include "tests/unit/session/session_fixture.h"
 
 #include <algorithm>
+#include <fstream>
 
+#include "protocol/control.h"
 #include "protocol/frame.h"
+#include "protocol/messages.pb.h"
+#include "protocol/wire.h"
 
 namespace vmferry::test {
 
 Content make_content(const target::TargetFacts& facts, const MachineName& name, std::size_t count,
                      const std::function<std::uint64_t(std::size_t)>& seeds) {
+  std::vector<Bytes> chunks;
+  for (std::size_t i = 0; i < count; ++i)
+    chunks.push_back(text_bytes(seeds(i), 4096 + Random(seeds(i)).below(30) * 512));
+  return content_of(facts, name, chunks);
+}
+
+Content content_of(const target::TargetFacts& facts, const MachineName& name, std::span<const Bytes> chunks) {
   Content content;
   ImageMapWriter map(facts.domain_key, [&](const ChunkId& id, ByteView node) {
     content.chunks[id] = Bytes(node.begin(), node.end());
   });
   std::uint64_t offset = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint64_t seed = seeds(i);
-    const Bytes bytes = text_bytes(seed, 4096 + Random(seed).below(30) * 512);
+  for (const Bytes& bytes : chunks) {
     const ChunkId id = chunk_id_of(facts.domain_key, bytes);
     content.chunks[id] = bytes;
     map.add({{offset, bytes.size()}, MapKind::data, id, 0});
@@ -55,6 +64,30 @@ std::vector<Bytes> frames_of(const Content& content, const std::vector<ChunkId>&
   }
   if (!builder.empty()) frames.push_back(builder.finish());
   return frames;
+}
+
+std::unique_ptr<target::TargetSession> connect_to(std::future<void>& target, std::function<void(Transport&)> then,
+                                                  std::uint64_t features) {
+  auto [client_end, server_end] = memory_transport();
+  target = std::async(std::launch::async, [kept = std::move(server_end), then = std::move(then), features]() mutable {
+    const std::unique_ptr<Transport> end = std::move(kept);  // gone when this returns, not when the future is
+    wire::PacketReader reader(*end);
+    wire::PacketWriter writer(*end);
+    reader.next();
+    messages::Control control;
+    messages::Welcome& welcome = *control.mutable_welcome();
+    welcome.set_major(wire::version_major);
+    welcome.set_features(features);
+    welcome.set_store_uuid(wire::to_field(uuid_of("store").view()));
+    welcome.set_domain_uuid(wire::to_field(uuid_of("domain").view()));
+    welcome.set_domain_key(std::string(32, 'k'));
+    welcome.set_chunk_size_min(16384);
+    welcome.set_chunk_size_average(65536);
+    welcome.set_chunk_size_max(262144);
+    wire::send_control(writer, control);
+    then(*end);
+  });
+  return target::TargetSession::open(std::move(client_end), {uuid_of("host"), "host"});
 }
 
 SessionTest::SessionTest() {
@@ -119,6 +152,24 @@ std::size_t SessionTest::send_wanted(target::TargetSession& session, const Conte
 target::CommitResult SessionTest::back_up(target::TargetSession& session, const Content& content) {
   send_wanted(session, content);
   return session.commit(content.point);
+}
+
+void SessionTest::damage(const ChunkId& id) {
+  std::vector<ChunkId> missing;
+  const auto located = store_->locate(std::span(&id, 1), missing);
+  ASSERT_EQ(located.size(), 1u);
+  std::filesystem::path pack;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ / "store"))
+    if (entry.path().stem() == located[0].frame.pack.to_string()) pack = entry.path();
+  ASSERT_FALSE(pack.empty());
+  std::filesystem::permissions(pack, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+  std::fstream file(pack, std::ios::in | std::ios::out | std::ios::binary);
+  const auto at = static_cast<std::streamoff>(located[0].frame.offset + located[0].frame.length / 2);
+  file.seekg(at);
+  const char byte = static_cast<char>(file.get());
+  file.seekp(at);
+  file.put(static_cast<char>(byte ^ 0x20));
+  ASSERT_TRUE(file.good());
 }
 
 }  // namespace vmferry::test

@@ -48,6 +48,8 @@ struct MachineName {
   std::string client = "host", machine = "web1", disk = "disk";
 };
 
+// A disk of these chunks, one after another, and some free space.
+Content content_of(const target::TargetFacts& facts, const MachineName& name, std::span<const Bytes> chunks);
 // A disk of `count` chunks: chunk i is content number seeds(i).
 Content make_content(const target::TargetFacts& facts, const MachineName& name, std::size_t count,
                      const std::function<std::uint64_t(std::size_t)>& seeds = [](std::size_t i) { return i; });
@@ -55,6 +57,10 @@ Content make_content(const target::TargetFacts& facts, const MachineName& name, 
 // All chunks of `content` whose ids are in `ids`, in frames of several.
 std::vector<Bytes> frames_of(const Content& content, const std::vector<ChunkId>& ids,
                              std::size_t chunks_per_frame = 16);
+
+// A session with a target that shakes hands, saying that it has these features, and then does as `then` says.
+std::unique_ptr<target::TargetSession> connect_to(std::future<void>& target, std::function<void(Transport&)> then,
+                                                  std::uint64_t features = 0);
 
 class SessionTest : public testing::Test {
  protected:
@@ -72,6 +78,8 @@ class SessionTest : public testing::Test {
   std::size_t send_wanted(target::TargetSession& session, const Content& content);
 
   std::unique_ptr<Transport> serve_end();  // the client's end of a served transport
+  // Flips a byte in the middle of the stored frame that holds this chunk.
+  void damage(const ChunkId& id);
 
   TemporaryDirectory directory_;
   std::unique_ptr<store::Store> store_;
