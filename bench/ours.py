@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ class Vmferry:
         self.server = None
         os.makedirs(self.work)
         measure.run([self.target, "init", "--store", self.store])
+        self.backup_help = measure.run([self.vmferry, "backup", "--help"]).out
 
     def url(self):
         return f"unix://{self.work}/socket" if self.separate else f"file://{self.store}"
@@ -51,18 +53,31 @@ class Vmferry:
                 self.server.wait()
                 self.server = None
 
-    def backup(self, machine, disk_file):
+    def backup(self, machine, disk_file, *words):
+        """At the floor's level of compression, where it can be chosen."""
+        level = ("--compression", "3") if "--compression" in self.backup_help else ()
         before = measure.bytes_in(self.store)
-        cost = self.run("backup", disk_file, "--name", machine, "--json", expect=(0, 2))
+        cost = self.run("backup", disk_file, "--name", machine, "--json", *level, *words, expect=(0, 2))
         report = json.loads(cost.out)
         stored = measure.bytes_in(self.store) - before
         return {
-            "bytes": max(report["sent_bytes"] + report["received_bytes"], stored),
+            "bytes": report["sent_bytes"] + report["received_bytes"],
             "sent_bytes": report["sent_bytes"], "received_bytes": report["received_bytes"], "stored_bytes": stored,
             "cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "exit_code": cost.exit_code,
             "rss_max_bytes": cost.main_rss_max_bytes, "with_cracker_rss_max_bytes": cost.rss_max_bytes,
             "target_rss_max_bytes": measure.peak_rss_of(self.server.pid) if self.server else None, "report": report,
         }
+
+    def save(self, name):
+        """Keeps the store and the catalog as they are now; `go_back_to` brings them back."""
+        shutil.copytree(self.work, f"{self.work}-{name}")
+
+    def go_back_to(self, name):
+        shutil.rmtree(self.work)
+        shutil.copytree(f"{self.work}-{name}", self.work)
+
+    def forget(self, name):
+        shutil.rmtree(f"{self.work}-{name}")
 
     def restore(self, case, facts):
         out = os.path.join(self.work, "restored.raw")
@@ -100,14 +115,27 @@ class Vmferry:
         return total
 
 
+def without_deltas(ours, machine, disk_file, say):
+    """The same step with whole chunks only; the store is as before afterwards."""
+    say("vmferry: next_day without deltas ...")
+    ours.save("first")
+    result = ours.backup(machine, disk_file, "--no-delta")
+    ours.go_back_to("first")
+    ours.forget("first")
+    return result
+
+
 def measure_all(case, work, facts, binaries, tools, separate_target, say):
     ours = Vmferry(work, binaries, tools, separate_target)
     version = measure.run([ours.vmferry, "--version"]).out.split()[-1]
     result = {"version": version, "target": "unix" if separate_target else "file"}
     with ours.serving():
         for step, machine, disk in STEPS:
+            disk_file = os.path.join(case, f"{disk}.vmdk")
+            if step == "next_day" and not separate_target and "--no-delta" in ours.backup_help:
+                result["no_delta"] = without_deltas(ours, machine, disk_file, say)
             say(f"vmferry: {step} ...")
-            result[step] = ours.backup(machine, os.path.join(case, f"{disk}.vmdk"))
+            result[step] = ours.backup(machine, disk_file)
         say("vmferry: restore ...")
         result["restore"] = ours.restore(case, facts)
         result["small_file"] = ours.small_file(facts)

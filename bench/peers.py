@@ -1,4 +1,4 @@
-"""restic, borg, casync and rsync -z on the raw bytes of the case's disks: three backups and a restore."""
+"""restic, borg, casync, rsync and rdiff on the raw bytes of the case's disks: three backups and a restore."""
 
 import os
 import re
@@ -124,14 +124,15 @@ class Casync(StorePeer):
 class Rsync:
     """A mirror, not a store: the next day goes over the first, the sibling to a place of its own."""
 
-    name = "rsync -z"
+    name, program, options = "rsync", "rsync", ()
 
     def __init__(self, work):
-        self.work = os.path.join(work, "rsync")
+        self.work = os.path.join(work, self.name.replace(" ", ""))
         os.makedirs(self.work)
 
     def copy(self, path, destination):
-        cost = measure.run(["rsync", "-z", "--inplace", "--no-whole-file", "--stats", path, destination])
+        # Both sides are processes of this run, so both are in its CPU.
+        cost = measure.run(["rsync", *self.options, "--inplace", "--no-whole-file", "--stats", path, destination])
         counts = re.findall(r"Total bytes (?:sent|received): ([\d,]+)", cost.out)
         moved = sum(int(count.replace(",", "")) for count in counts)
         return as_result(cost, moved)
@@ -145,16 +146,50 @@ class Rsync:
         return result
 
 
-PEERS = {"restic": Restic, "borg": Borg, "casync": Casync, "rsync": Rsync}
+class RsyncCompressed(Rsync):
+    name, options = "rsync -z", ("-z",)
+
+
+class Rdiff:
+    """One delta: the next day against the first. The signature is made where the first day lies, and is sent too."""
+
+    name, program = "rdiff", "rdiff"
+    block_bytes = 4096
+
+    def __init__(self, work):
+        self.work = os.path.join(work, self.name)
+        os.makedirs(self.work)
+
+    def measure(self, case, work):
+        day1, day2 = (os.path.join(case, f"{day}-flat.vmdk") for day in ("day1", "day2"))
+        signature, delta, packed, rebuilt = (os.path.join(self.work, name)
+                                             for name in ("signature", "delta", "delta.zst", "rebuilt"))
+        steps = [measure.run(words) for words in (
+            ["rdiff", "-b", str(self.block_bytes), "signature", day1, signature],
+            ["rdiff", "delta", signature, day2, delta],
+            ["zstd", "-q", "-3", "-T1", delta, "-o", packed],
+            ["rdiff", "patch", day1, delta, rebuilt])]
+        check_equal(rebuilt, case, "day2")
+        both = sum(cost.cpu_s for cost in steps)
+        return {"version": measure.run(["rdiff", "--version"]).out.split()[2].rstrip("),"), "next_day": {
+            "bytes": os.path.getsize(packed) + os.path.getsize(signature), "cpu_s": both,
+            "wall_s": sum(cost.wall_s for cost in steps), "rss_max_bytes": max(cost.rss_max_bytes for cost in steps),
+            "delta_bytes": os.path.getsize(delta), "packed_delta_bytes": os.path.getsize(packed),
+            "signature_bytes": os.path.getsize(signature),
+            "cpu_by_step": dict(zip(("signature", "delta", "zstd", "patch"), (cost.cpu_s for cost in steps)))}}
+
+
+PEERS = {"restic": Restic, "borg": Borg, "casync": Casync, "rsync": Rsync, "rsync-z": RsyncCompressed, "rdiff": Rdiff}
 
 
 def measure_all(case, work, names, say):
     """Yields the name and the result of each as soon as it is measured."""
-    for program in names:
+    for name in names:
+        program = getattr(PEERS[name], "program", name)
         if shutil.which(program) is None:
             say(f"{program} is not installed (bench/install-peers): left out")
             continue
-        say(f"{program} ...")
-        peer = PEERS[program](work)
+        say(f"{name} ...")
+        peer = PEERS[name](work)
         yield peer.name, peer.measure(case, work)
         shutil.rmtree(peer.work)

@@ -75,7 +75,9 @@ void write_archive(NtfsImage& volume, const KindsPlan& plan) {
 std::filesystem::path host_database(const KindsPlan& plan) { return plan.work / "orders.sqlite"; }
 std::filesystem::path host_jars(const KindsPlan& plan) { return plan.work / "jars"; }
 std::string kinds_log(unsigned index) { return log_path(index); }
-std::string kinds_document(unsigned index) { return "/Users/ann/Documents/document " + std::to_string(index) + ".docx"; }
+std::string kinds_document(unsigned index) {
+  return "/Users/ann/Documents/document " + std::to_string(index) + ".txt";
+}
 std::string kinds_package_file(const HostPackage& package, const HostFile& file) {
   return installed_path(package, file);
 }
@@ -104,7 +106,7 @@ void fill_up(NtfsImage& volume, double share) {
       static_cast<double>(volume.cluster_count() * volume.cluster_bytes()) * (1 - share));
   std::uint64_t free = volume.free_bytes();
   for (unsigned i = 0; free > keep; ++i) {
-    const std::size_t bytes = std::min<std::uint64_t>(free - keep, random.size_between(200'000, 8'000'000));
+    const std::size_t bytes = std::min<std::uint64_t>(free - keep, random.size_between(100'000, 2'000'000));
     const Bytes content = i % 3 == 0 ? picture(random.next(), bytes) : test::text_bytes(random.next(), bytes);
     volume.write_file("/Data/Full/" + std::to_string(i) + ".dat", content);
     free -= std::min<std::uint64_t>(free, (bytes + 8191) / 4096 * 4096);

@@ -19,7 +19,6 @@ using test::Random;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t KiB = 1 << 10;
-constexpr std::uint64_t MiB = 1 << 20;
 
 ChangeFacts update_database(NtfsImage& volume, const KindsPlan& plan) {
   const fs::path after = host_database(plan).string() + ".after";
@@ -115,7 +114,7 @@ ChangeFacts copy_files(NtfsImage& volume, const KindsPlan& plan) {
   };
   copy(kinds_mailbox, "/Users/ann/Mail/inbox (copy).mbox");
   for (unsigned i = 0; i < plan.documents; i += 10)
-    copy(kinds_document(i), "/Data/Copies/document " + std::to_string(i) + ".docx");
+    copy(kinds_document(i), "/Data/Copies/document " + std::to_string(i) + ".txt");
   return {{"copied_bytes", bytes}};
 }
 
@@ -163,10 +162,12 @@ ChangeFacts change_two_percent(NtfsImage& volume, const KindsPlan& plan) {
   std::uint64_t count = 0;
   while (changed < most && !files.empty()) {
     const std::size_t which = random.below(files.size());
-    const Bytes content = changed_version(volume.read_file(files[which]), random.next());
-    // In place: there is no room for two.
-    volume.overwrite(files[which], 0, ByteView(content).first(std::min<std::uint64_t>(
-                                          content.size(), volume.file_bytes(files[which]))));
+    Bytes content = changed_version(volume.read_file(files[which]), random.next());
+    const Bytes added = test::random_bytes(random.next(), 8 * KiB);
+    const auto place = content.begin() + static_cast<std::ptrdiff_t>(random.below(content.size()));
+    content.insert(place, added.begin(), added.end());
+    content.resize(volume.file_bytes(files[which]));
+    volume.overwrite(files[which], 0, content);  // in place: there is no room for two
     files.erase(files.begin() + static_cast<std::ptrdiff_t>(which));
     changed += content.size();
     ++count;
@@ -181,7 +182,9 @@ ChangeFacts change_nothing(NtfsImage&, const KindsPlan&) { return {}; }
 const std::vector<ChangeKind>& change_kinds() {
   static const std::vector<ChangeKind> kinds{
       {.name = "unchanged", .what = "mounted and unmounted", .change = change_nothing, .sent_bytes_most = 64 * KiB},
-      {.name = "db-pages", .what = "1 % of a database's rows updated, pages written in place", .change = update_database},
+      {.name = "db-pages",
+       .what = "1 % of a database's rows updated, pages written in place",
+       .change = update_database},
       {.name = "log-append", .what = "logs grew by a fourteenth", .change = append_logs},
       {.name = "insert-middle", .what = "three mails inserted into a mailbox file", .change = insert_into_mailbox},
       {.name = "package-update", .what = "a quarter of the packages and all jars replaced", .change = update_packages},

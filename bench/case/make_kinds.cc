@@ -87,7 +87,8 @@ class Maker {
     write_flat_descriptor(arguments_.output / (name + ".vmdk"), flat(name), uuid);
   }
   bool wanted(const std::string& name) const {
-    return arguments_.only.empty() || std::find(arguments_.only.begin(), arguments_.only.end(), name) != arguments_.only.end();
+    const auto& only = arguments_.only;
+    return only.empty() || std::find(only.begin(), only.end(), name) != only.end();
   }
   static void say(const std::string& what) {
     std::printf("%s ...\n", what.c_str());
