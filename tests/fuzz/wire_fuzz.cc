@@ -1,6 +1,7 @@
 // link: protocol target_server
 // Bytes of a hostile client into a whole server session. The input is a list of packets (type u8, length u16, payload):
-// lengths, checksums, the hello and an open backup are made right here, so that the fuzzer gets past them; an
+// lengths, checksums, the hello, an open backup and a stored chunk for deltas to build on (in_store) are made right here, so
+// that the fuzzer gets past them; type 10 is a delta whose frame's checksum is put right; an
 // input that begins with 0xff is the raw stream instead. The store keeps its frames in memory, for a real one syncs to the disk
 // and lets the fuzzer run three times a second.
 #include <algorithm>
@@ -10,8 +11,10 @@
 #include <mutex>
 #include <set>
 
+#include "protocol/checksum.h"
 #include "protocol/control.h"
 #include "protocol/error.h"
+#include "protocol/frame.h"
 #include "protocol/messages.pb.h"
 #include "protocol/wire.h"
 #include "target-server/receive/serve_session.h"
@@ -150,12 +153,16 @@ class MemoryStore final : public store::Store {
   std::vector<Warning> notes_;
 };
 
+constexpr std::string_view in_store = "a chunk that deltas may build on";
+
 Bytes stream_of(ByteView input) {
   Collector collector;
   wire::PacketWriter writer(collector);
   messages::Control control;
   control.mutable_hello()->set_magic(wire::hello_magic);
   control.mutable_hello()->set_major(wire::version_major);
+  control.mutable_hello()->set_minor(wire::version_minor);
+  control.mutable_hello()->set_features(wire::features);
   control.mutable_hello()->set_client_uuid(std::string(16, 'c'));
   wire::send_control(writer, control);
   control.Clear();
@@ -164,12 +171,26 @@ Bytes stream_of(ByteView input) {
   control.mutable_open_backup()->set_machine_name("web1");
   wire::send_control(writer, control);
 
+  FrameBuilder builder(1);
+  DomainKey key;
+  key.bytes.fill(std::byte{'k'});
+  builder.add(chunk_id_of(key, as_bytes(in_store)), as_bytes(in_store));
+  writer.send(wire::PacketType::frame, {builder.finish()});
+
   while (input.size() >= 3) {
-    const auto type = static_cast<wire::PacketType>(std::to_integer<std::uint8_t>(input[0]) % 11);
+    const unsigned kind = std::to_integer<std::uint8_t>(input[0]) % 11;
+    const bool whole_delta = kind == 10;
+    const auto type = whole_delta ? wire::PacketType::delta : static_cast<wire::PacketType>(kind);
     std::size_t length = std::to_integer<std::size_t>(input[1]) | std::to_integer<std::size_t>(input[2]) << 8;
     input = input.subspan(3);
     length = std::min({length, input.size(), wire::payload_bytes_max(type)});
-    writer.send(type, {input.first(length)});
+    if (whole_delta) {
+      ByteWriter checksum;
+      checksum.u64(checksum64(input.first(length)));
+      writer.send(type, {wire::encode_number(1), input.first(length), checksum.view()});
+    } else {
+      writer.send(type, {input.first(length)});
+    }
     input = input.subspan(length);
   }
   return std::move(collector.bytes);
