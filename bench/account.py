@@ -50,6 +50,18 @@ def print_account(ours, floor):
               f"({report['delta_bytes'] / MIB:.1f} MiB plain), {report['whole_again_chunks']} sent again whole.")
 
 
+def print_kept(ours):
+    """What the controller keeps, per GiB of unique data, after the first full and the sibling."""
+    unique = 0
+    for step, title in (("first", "the first full"), ("next_day", "the next day"), ("sibling", "the sibling")):
+        unique += ours[step]["report"]["new_bytes"]
+        parts = [f"{name} {ours[step][field] / MIB:.1f} MiB ({ours[step][field] / unique * 1024:.1f} MiB per GiB)"
+                 for name, field in (("catalog", "catalog_bytes"), ("signatures", "signature_bytes"))
+                 if ours[step].get(field)]
+        print(f"{'' if step != 'first' else chr(10)}After {title}, {unique / MIB:.0f} MiB of unique data: "
+              f"{', '.join(parts)}.")
+
+
 def print_largest(floor, most=20):
     print("\n| the floor's largest | MiB | of MiB | former |\n| --- | ---: | ---: | --- |")
     for row in floor["rows"][:most]:

@@ -157,6 +157,7 @@ def main():
     print(table(results))
     if "vmferry" in results:
         account.print_account(results["vmferry"], floor)
+        account.print_kept(results["vmferry"])
         account.print_largest(floor)
     if found:
         print_bars(found)

@@ -1,6 +1,7 @@
 """vmferry on the same case: backups, a restore of the disk compared cluster by cluster, one small file, memory."""
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import time
 
 import measure
+import relay
 
 STEPS = (("first", "A", "day1"), ("next_day", "A", "day2"), ("sibling", "B", "sibling"))
 
@@ -20,13 +22,13 @@ class Vmferry:
         self.vmferry, self.target = os.path.join(binaries, "vmferry"), os.path.join(binaries, "vmferry-target")
         self.store = os.path.join(self.work, "store")
         self.separate = separate_target
-        self.server = None
+        self.server = self.relay = None
         os.makedirs(self.work)
         measure.run([self.target, "init", "--store", self.store])
         self.backup_help = measure.run([self.vmferry, "backup", "--help"]).out
 
     def url(self):
-        return f"unix://{self.work}/socket" if self.separate else f"file://{self.store}"
+        return f"unix://{self.work}/relay" if self.separate else f"file://{self.store}"
 
     def run(self, *words, **options):
         common = ["--target", self.url(), "--catalog", os.path.join(self.work, "catalog.sqlite")]
@@ -46,8 +48,13 @@ class Vmferry:
                     raise measure.Failed("vmferry-target serve ended")
                 time.sleep(0.05)
         try:
-            yield
+            if self.separate:
+                with relay.CountingRelay(f"{self.work}/relay", f"{self.work}/socket") as self.relay:
+                    yield
+            else:
+                yield
         finally:
+            self.relay = None
             if self.server:
                 self.server.send_signal(signal.SIGTERM)
                 self.server.wait()
@@ -57,16 +64,32 @@ class Vmferry:
         """At the floor's level of compression, where it can be chosen."""
         level = ("--compression", "3") if "--compression" in self.backup_help else ()
         before = measure.bytes_in(self.store)
+        passed = (self.relay.sent, self.relay.received) if self.relay else None
         cost = self.run("backup", disk_file, "--name", machine, "--json", *level, *words, expect=(0, 2))
         report = json.loads(cost.out)
         stored = measure.bytes_in(self.store) - before
+        if self.relay:
+            self.check_counts(report, self.relay.sent - passed[0], self.relay.received - passed[1])
         return {
             "bytes": report["sent_bytes"] + report["received_bytes"],
             "sent_bytes": report["sent_bytes"], "received_bytes": report["received_bytes"], "stored_bytes": stored,
             "cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "exit_code": cost.exit_code,
             "rss_max_bytes": cost.main_rss_max_bytes, "with_cracker_rss_max_bytes": cost.rss_max_bytes,
             "target_rss_max_bytes": measure.peak_rss_of(self.server.pid) if self.server else None, "report": report,
+            "catalog_bytes": self.kept("catalog.sqlite"), "signature_bytes": self.kept("catalog.signatures"),
         }
+
+    @staticmethod
+    def check_counts(report, sent, received):
+        """The relay's count is of the whole connection: a little more than the session knows before its last words."""
+        for what, counted, said in (("sent", sent, report["sent_bytes"]),
+                                    ("received", received, report["received_bytes"])):
+            if abs(counted - said) > said / 100 + 4096:
+                raise measure.Failed(f"it says that it {what} {said} bytes; {counted} passed the relay")
+
+    def kept(self, name):
+        """What the controller keeps beside it, with SQLite's own files."""
+        return sum(os.path.getsize(path) for path in glob.glob(os.path.join(self.work, name + "*")))
 
     def save(self, name):
         """Keeps the store and the catalog as they are now; `go_back_to` brings them back."""
