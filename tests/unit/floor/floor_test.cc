@@ -64,6 +64,21 @@ TEST_F(FloorTest, CopiesRenamesAndOtherPlacesCostOnlyMetadata) {
   EXPECT_LT(report.floor_bytes, 16'384U);
 }
 
+TEST_F(FloorTest, ADefragmentedFileIsTheSameElsewhereAndCostsNothing) {
+  NtfsImage volume = second_day();
+  const Bytes content = volume.read_file("/docs/other.bin");
+  const auto before = volume.runs("/docs/other.bin");
+  const NtfsTimes times = volume.times("/docs/other.bin");
+  ASSERT_GT(before.size(), 1U);
+  EXPECT_TRUE(volume.move_clusters("/docs/other.bin"));
+  volume.close();
+  const NtfsImage after(day2_, disk_.partitions[0], NtfsAccess::read_only);
+  EXPECT_EQ(after.read_file("/docs/other.bin"), content);
+  EXPECT_EQ(after.runs("/docs/other.bin").size(), 1U);
+  EXPECT_EQ(after.times("/docs/other.bin").modified, times.modified);
+  EXPECT_EQ(floor_of_files(), 0U);
+}
+
 TEST_F(FloorTest, AFileThatIsRenamedAndChangedHasItsFormerSelf) {
   NtfsImage volume = second_day();
   volume.rename("/docs/other.bin", "/moved.bin");
