@@ -88,7 +88,7 @@ std::span<const Copy> Matcher::match(ByteView content, std::span<const BasisPart
 
   // Longer blocks first: what they find is found cheaper.
   std::ranges::sort(state.block_lengths, std::greater{});
-  state.block_lengths.erase(std::ranges::unique(state.block_lengths).begin(), state.block_lengths.end());
+  state.block_lengths.erase(std::unique(state.block_lengths.begin(), state.block_lengths.end()), state.block_lengths.end());
   for (const std::uint32_t block_bytes : state.block_lengths) state.roll_between(basis, block_bytes);
   return state.copies;
 }
