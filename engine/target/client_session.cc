@@ -7,8 +7,9 @@
 #include <tuple>
 
 #include "engine/target/handshake.h"
-#include "protocol/limits.h"
+#include "protocol/delta/delta_frame.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 namespace vmferry::target {
 namespace {
@@ -166,14 +167,16 @@ void ClientSession::send_frame(ByteView frame) { send(wire::PacketType::frame, {
 
 void ClientSession::send_delta(ByteView delta_frame, DeltaAnswered answered) {
   if (!takes_deltas()) throw std::logic_error("a delta for a target that takes none");
-  if (delta_frame.size() > limits::delta_frame_max) throw std::logic_error("a delta frame past its limit");
+  Delta delta{{}, std::move(answered)};
+  for (const FrameChunk& chunk : delta::parse_delta_frame(delta_frame).chunks) delta.ids.push_back(chunk.id);
+  std::ranges::sort(delta.ids);
   std::uint64_t number;
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return broken_ || deltas_.size() < deltas_in_flight_max; });
     if (broken_) throw_broken();
     number = next_number_++;
-    deltas_.emplace(number, std::move(answered));
+    deltas_.emplace(number, std::move(delta));
   }
   try {
     send(wire::PacketType::delta, {wire::encode_number(number), delta_frame});
@@ -397,12 +400,14 @@ void ClientSession::on_want(ByteView payload) {
 
 void ClientSession::on_delta_done(ByteView payload) {
   wire::NumberedIds whole = wire::parse_delta_done(payload);
+  std::ranges::sort(whole.ids);
   DeltaAnswered answered;
   {
     const std::lock_guard lock(mutex_);
     const auto found = deltas_.find(whole.number);
     if (found == deltas_.end()) malformed("it answered a delta that was not sent");
-    answered = std::move(found->second);
+    if (!std::ranges::includes(found->second.ids, whole.ids)) malformed("it wants chunks that are not of the delta");
+    answered = std::move(found->second.answered);
     deltas_.erase(found);
   }
   changed_.notify_all();
@@ -411,7 +416,7 @@ void ClientSession::on_delta_done(ByteView payload) {
 
 void ClientSession::break_session(ErrorCode code, const std::string& message) {
   std::map<std::uint64_t, Offer> offers;
-  std::map<std::uint64_t, DeltaAnswered> deltas;
+  std::map<std::uint64_t, Delta> deltas;
   {
     const std::lock_guard lock(mutex_);
     broken_ = true;
@@ -424,7 +429,7 @@ void ClientSession::break_session(ErrorCode code, const std::string& message) {
   transport_->abort();
   fetches_.fail_all(std::make_exception_ptr(Error(code, message)));
   for (auto& [batch, offer] : offers) offer.answered({});
-  for (auto& [number, answered] : deltas) answered(std::nullopt);
+  for (auto& [number, delta] : deltas) delta.answered(std::nullopt);
 }
 
 }  // namespace vmferry::target

@@ -45,6 +45,10 @@ class ClientSession final : public TargetSession {
     std::size_t ids;
     std::function<void(WantBitmap)> answered;
   };
+  struct Delta {
+    std::vector<ChunkId> ids;  // sorted
+    DeltaAnswered answered;
+  };
   using Answers = std::deque<messages::Control>;
   class Call;  // one question that waits for its answers
 
@@ -78,7 +82,7 @@ class ClientSession final : public TargetSession {
   std::uint64_t next_number_ = 1;
   std::map<std::uint64_t, Answers> calls_;
   std::map<std::uint64_t, Offer> offers_;
-  std::map<std::uint64_t, DeltaAnswered> deltas_;
+  std::map<std::uint64_t, Delta> deltas_;
   std::thread receiver_;  // last: it uses all of the above
 };
 

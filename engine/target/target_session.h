@@ -88,7 +88,7 @@ class TargetSession {
   // Where the target takes deltas (an older one does not): queues one delta frame (protocol/delta/delta_frame.h). Blocks for
   // back pressure, and while too many are unanswered. `answered` is called once on the session's receiving thread (keep it
   // short, do not call the session from it) with the ids of those of its chunks that the target could not rebuild: send
-  // them whole. nullopt: the session ended first; the next call throws why. Not called at all where send_delta() itself
+  // them whole (in the order of their ids). nullopt: the session ended first; the next call throws why. Not called at all where send_delta() itself
   // throws.
   virtual bool takes_deltas() const noexcept = 0;
   using DeltaAnswered = std::function<void(std::optional<std::vector<ChunkId>> whole)>;

@@ -213,25 +213,20 @@ TEST_F(Deltas, ThousandsInFlightAreEachAnsweredOnceInABoundedQueue) {
   EXPECT_TRUE(std::ranges::all_of(answers, [](const auto& times) { return times == 1; }));
 }
 
-TEST_F(Deltas, ADeltaThatNoSenderMakesEndsTheSessionAndSaysWhyToWhoOnlyWaits) {
-  back_up_former_day();
-  Bytes bad = run_at(0).as_copies();
-  bad[bad.size() / 2] ^= std::byte{1};
-  EXPECT_EQ(answer_to(bad), std::nullopt);
-  EXPECT_EQ(error_of([&] { session_->points(); }).code(), ErrorCode::malformed);
-  session_.reset();
-  EXPECT_EQ(served().substr(0, 9), "malformed");
-}
-
 // --- targets that are old, silent or hostile
 
-const Bytes any_delta = Bytes(100);
+Bytes any_delta() {
+  const Bytes content = text_bytes(1, 1000);
+  const std::vector<FrameChunk> chunks = {{chunk_id_of({}, content), 1000}};
+  const std::vector<delta::DeltaBasis> basis = {{ChunkId(), 500}};
+  return delta::DeltaFrameBuilder(3).copies(chunks, content, basis, {}, no_limit);
+}
 
 TEST(DeltasTo, AnOlderTargetAreNotSent) {
   std::future<void> target;
   const auto session = connect_to(target, [](Transport& end) { wire::PacketReader(end).next(); });
   EXPECT_FALSE(session->takes_deltas());
-  EXPECT_THROW(session->send_delta(any_delta, [](Whole) { ADD_FAILURE(); }), std::logic_error);
+  EXPECT_THROW(session->send_delta(any_delta(), [](Whole) { ADD_FAILURE(); }), std::logic_error);
 }
 
 TEST(DeltasTo, ATargetThatVanishesAreEachAnsweredByNothingOnce) {
@@ -247,13 +242,13 @@ TEST(DeltasTo, ATargetThatVanishesAreEachAnsweredByNothingOnce) {
         },
         wire::feature_deltas);
     for (std::size_t i = 0; i < count; ++i)
-      session->send_delta(any_delta, [&](Whole whole) {
+      session->send_delta(any_delta(), [&](Whole whole) {
         EXPECT_EQ(whole, std::nullopt);
         ++answers;
       });
     target.get();
     EXPECT_EQ(error_of([&] { session->points(); }).code(), ErrorCode::unreachable);
-    EXPECT_EQ(error_of([&] { session->send_delta(any_delta, [](Whole) { ADD_FAILURE(); }); }).code(),
+    EXPECT_EQ(error_of([&] { session->send_delta(any_delta(), [](Whole) { ADD_FAILURE(); }); }).code(),
               ErrorCode::unreachable);
   }
   EXPECT_EQ(answers, count);
@@ -286,10 +281,10 @@ TEST(DeltasTo, ASilentTargetAreAtMost64) {
       },
       wire::feature_deltas);
   const auto answered = [&](Whole whole) { answers += whole ? 1 : 1000; };
-  for (std::size_t i = 0; i < in_flight_max; ++i) session->send_delta(any_delta, answered);
+  for (std::size_t i = 0; i < in_flight_max; ++i) session->send_delta(any_delta(), answered);
   EXPECT_EQ(answers, 0u);
   all_in_flight.set_value();
-  session->send_delta(any_delta, answered);
+  session->send_delta(any_delta(), answered);
   EXPECT_TRUE(answering);
 }
 
@@ -307,6 +302,29 @@ TEST(DeltasTo, ATargetThatAnswersOneThatWasNotSentLosesTheSession) {
         }
       },
       wire::feature_deltas);
+  EXPECT_EQ(error_of([&] { session->points(); }).code(), ErrorCode::malformed);
+}
+
+TEST(DeltasTo, ATargetThatWantsAChunkOfNoDeltaLosesTheSession) {
+  std::future<void> target;
+  const auto session = connect_to(
+      target,
+      [](Transport& end) {
+        wire::PacketReader reader(end);
+        ByteView payload = reader.next()->payload;
+        const std::vector<ChunkId> another = {ChunkId()};
+        wire::PacketWriter(end).send(wire::PacketType::delta_done,
+                                     {wire::encode_numbered_ids(wire::take_number(payload), another)});
+        try {
+          while (reader.next()) {
+          }
+        } catch (const Error&) {  // the client hung up
+        }
+      },
+      wire::feature_deltas);
+  std::promise<Whole> answered;
+  session->send_delta(any_delta(), [&](Whole whole) { answered.set_value(std::move(whole)); });
+  EXPECT_EQ(answered.get_future().get(), std::nullopt);
   EXPECT_EQ(error_of([&] { session->points(); }).code(), ErrorCode::malformed);
 }
 

@@ -1,4 +1,7 @@
 // Peers that break the protocol, vanish, or lie: each side ends the session with a sentence and keeps its state.
+#include <algorithm>
+
+#include "protocol/checksum.h"
 #include "protocol/control.h"
 #include "protocol/delta/delta_frame.h"
 #include "protocol/frame.h"
@@ -109,6 +112,42 @@ TEST_F(HostilePeer, ADeltaWithoutAnOpenBackupOrFromAClientThatDidNotSayThatItKno
     EXPECT_EQ(control.failure().code(), "malformed");
     client->transport->abort();
   }
+}
+
+// A delta in the right form whose payload is not what it says: the client learns why though it only waits.
+TEST_F(HostilePeer, ADeltaThatNoSenderMakesEndsTheSessionAndSaysWhyToWhoOnlyWaits) {
+  const auto client = raw_client(wire::version_major, 1, wire::feature_deltas);
+  answer(*client);
+  open_raw_backup(*client);
+  const Bytes content = text_bytes(1, 1000);
+  const ChunkId id = chunk_id_of(store_->domain().key, content);
+  FrameBuilder basis_frame(1);
+  basis_frame.add(id, content);
+  client->writer.send(PacketType::frame, {basis_frame.finish()});
+  const std::vector<FrameChunk> chunks = {{id, 1000}};
+  const std::vector<delta::DeltaBasis> basis = {{id, 500}};
+  const std::vector<delta::Copy> copies = {{0, 0, 500}};
+  Bytes frame = delta::DeltaFrameBuilder(3).copies(chunks, content, basis, copies, limits::delta_frame_max);
+  for (std::size_t at = frame.size() - 12; at < frame.size() - 8; ++at) frame[at] ^= std::byte{0x55};
+  ByteWriter checksum;
+  checksum.u64(checksum64(ByteView(frame).first(frame.size() - 8)));
+  std::ranges::copy(checksum.view(), frame.end() - 8);
+  client->writer.send(PacketType::delta, {wire::encode_number(1), frame});
+  const auto packet = client->reader.next();
+  ASSERT_TRUE(packet);
+  // Changed literals make another chunk, which is wanted whole; all else is no delta.
+  if (packet->type == PacketType::control) {
+    EXPECT_EQ(wire::parse_control(packet->payload).failure().code(), "malformed");
+  } else {
+    EXPECT_EQ(wire::parse_delta_done(packet->payload).ids, std::vector<ChunkId>{id});
+  }
+  frame[0] = std::byte{'X'};
+  if (packet->type == PacketType::delta_done) {
+    client->writer.send(PacketType::delta, {wire::encode_number(2), frame});
+    EXPECT_EQ(answer(*client).failure().code(), "malformed");
+  }
+  client->transport->abort();
+  EXPECT_EQ(served().substr(0, 9), "malformed");
 }
 
 // Numbers are the client's: one that it uses twice it gets answered twice. An empty delta is none.
