@@ -60,12 +60,23 @@ class Check {
     for (std::uint32_t i = 0; i < point_.files.size(); ++i) check_file(i);
     look_up_all();
     read_all(progress);
+    recheck();
     return std::move(result_);
   }
 
  private:
   void damage(std::string sentence) {
     if (result_.damage.size() < damage_max) result_.damage.push_back(std::move(sentence));
+  }
+
+  // What cannot be read back is to come again with the next backup that has it.
+  void suspect(const ChunkId& id) {
+    suspects_.push_back(id);
+    if (suspects_.size() == limits::offer_ids_max) recheck();
+  }
+  void recheck() {
+    if (!suspects_.empty()) store_.recheck(suspects_, true);
+    suspects_.clear();
   }
 
   // --- the trees
@@ -127,6 +138,7 @@ class Check {
     };
     events.same_as_base = [](ByteView, const std::optional<Bytes>&) {};
     events.lost = [this, tree](const ChunkId& id, const auto&, const auto&, const std::string& why) {
+      suspect(id);
       damage("a node of " + tree + (why.empty() ? " is missing: " + id.to_string() : " is damaged: " + why));
     };
     return events;
@@ -171,7 +183,10 @@ class Check {
         needed_.add(needed);
       }
     }
-    for (const ChunkId& id : missing) damage(sentence(find(id), "is missing from the store"));
+    for (const ChunkId& id : missing) {
+      suspect(id);
+      damage(sentence(find(id), "is missing from the store"));
+    }
     batch.clear();
   }
 
@@ -219,17 +234,24 @@ class Check {
         check_chunk(*at, chunk_bytes);
       }
     } catch (const Error& error) {
-      for (std::size_t i = 0; i < chunks.size(); ++i)
-        if (!seen[i]) damage(sentence(chunks[i], std::string("cannot be read back (") + error.what() + ")"));
-      return;
+      return lost(chunks, seen, std::string("cannot be read back (") + error.what() + ")");
     }
-    for (std::size_t i = 0; i < chunks.size(); ++i)
-      if (!seen[i]) damage(sentence(chunks[i], "is not in the frame where the index says it is"));
+    lost(chunks, seen, "is not in the frame where the index says it is");
+  }
+
+  void lost(const std::vector<Needed>& chunks, const std::vector<bool>& seen, const std::string& why) {
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      if (seen[i]) continue;
+      suspect(chunks[i].first.id);
+      damage(sentence(chunks[i], why));
+    }
   }
 
   void check_chunk(const Needed& needed, ByteView content) {
-    if (chunk_id_of(store_.domain().key, content) != needed.first.id)
+    if (chunk_id_of(store_.domain().key, content) != needed.first.id) {
+      suspect(needed.first.id);
       return damage(sentence(needed, "is not what its id says"));
+    }
     if (content.size() < needed.end_min || (needed.first.of_file && content.size() != needed.first.slice_bytes))
       return damage(sentence(needed, "has another length than the point says"));
     ++result_.chunks;
@@ -252,6 +274,7 @@ class Check {
   ExternalSorter<Use, ById> uses_;
   ExternalSorter<Needed, ByPlace> needed_;
   FrameDecoder decoder_;
+  std::vector<ChunkId> suspects_;
   PointCheck result_;
 };
 

@@ -64,8 +64,9 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
         }
       }
     }
-  } catch (const Error&) {
-    return false;  // what cannot be read cannot be built on; verify names the damage
+  } catch (const Error& error) {  // what cannot be read cannot be built on
+    if (error.code() == ErrorCode::damaged) store_.recheck(ids, false);
+    return false;
   }
   return true;
 }

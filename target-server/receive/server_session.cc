@@ -146,7 +146,8 @@ void ServerSession::open_backup(const messages::Control& question) {
     else
       refuse_another_machine(opening, *last);
   }
-  const std::vector<Uuid> base_uuids = choose_bases(points, opening);
+  // A base point that reaches a lost chunk would keep it from being sent again; so, until it has come, all is offered.
+  const std::vector<Uuid> base_uuids = store_.any_lost() ? std::vector<Uuid>() : choose_bases(points, opening);
   const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
                                    options_.rebuild_compression_level};
   auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());

@@ -104,6 +104,7 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
     try {
       frame = store_.read_frame(location);
     } catch (const Error&) {
+      store_.recheck(ids, false);
       fail(ids, wire::NotFetched::damaged);
       continue;
     }

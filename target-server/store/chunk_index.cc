@@ -1,6 +1,7 @@
 #include "target-server/store/chunk_index.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <numeric>
 #include <string>
@@ -29,6 +30,10 @@ constexpr const char* insert_chunk = R"(
   ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset, length = excluded.length
   WHERE NOT EXISTS (SELECT 1 FROM pack WHERE pack.id = chunk.pack)
 )";
+
+// Came after the first stores of this schema.
+constexpr const char* lost_schema =
+    "CREATE TABLE IF NOT EXISTS lost(id BLOB PRIMARY KEY, pack BLOB NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID";
 
 constexpr const char* upsert_pack = R"(
   INSERT INTO pack(uuid, sealed, size, modified_ns, check_value, chunks) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
@@ -63,6 +68,7 @@ void prepare(sqlite::Database& database, const Uuid& store, ChunkIndex::Mode mod
     if (!about.step() || about.number(0) != schema_version || uuid_of(about.blob(1)) != store)
       throw Error(ErrorCode::damaged, "the store's index is of another store or version");
   }
+  if (mode == ChunkIndex::Mode::write) database.run(lost_schema);
   transaction.commit();
 }
 
@@ -116,6 +122,20 @@ struct ChunkIndex::State {
     return statement.step() ? statement.number(0) : 0;
   }
 
+  // True where this is a place for the chunk: it then counts as lost no more. Within a write transaction.
+  bool takes_place(const ChunkId& id, const Uuid& pack, std::uint64_t offset) {
+    if (lost_count == 0) return true;
+    sqlite::Statement row(first, "SELECT pack, offset FROM lost WHERE id = ?1");
+    row.bind(1, id.view());
+    if (!row.step()) return true;
+    if (uuid_of(row.blob(0)) == pack && static_cast<std::uint64_t>(row.number(1)) == offset) return false;
+    row.reset();
+    sqlite::Statement(first, "DELETE FROM lost WHERE id = ?1").bind(1, id.view()).run();
+    return true;
+  }
+  void count_lost() { lost_count = static_cast<std::uint64_t>(first.number("SELECT count(*) FROM lost")); }
+
+  std::atomic<std::uint64_t> lost_count = 0;
   std::mutex write_mutex;
   Prepared first;  // writes
   std::mutex read_mutex;
@@ -126,7 +146,9 @@ struct ChunkIndex::State {
 };
 
 ChunkIndex::ChunkIndex(const std::filesystem::path& file, const Uuid& store, Mode mode)
-    : state_(std::make_unique<State>(file, store, mode)) {}
+    : state_(std::make_unique<State>(file, store, mode)) {
+  if (mode == Mode::write) state_->count_lost();
+}
 ChunkIndex::~ChunkIndex() = default;
 
 std::vector<IndexedPack> ChunkIndex::packs() {
@@ -178,6 +200,7 @@ void ChunkIndex::add(const IndexedPack& pack, std::span<const PackChunk> rows) {
   {
     sqlite::Statement insert(state_->first, insert_chunk);
     for (const PackChunk& row : rows) {
+      if (!state_->takes_place(row.id, pack.uuid, row.offset)) continue;
       insert.bind(1, row.id.view())
           .bind(2, id)
           .bind(3, static_cast<std::int64_t>(row.offset))
@@ -188,6 +211,7 @@ void ChunkIndex::add(const IndexedPack& pack, std::span<const PackChunk> rows) {
   }
   if (facts.chunks != 0) state_->write_pack(facts);
   transaction.commit();
+  if (state_->lost_count != 0) state_->count_lost();
 }
 
 void ChunkIndex::forget_pack(const Uuid& pack) {
@@ -218,6 +242,7 @@ void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<st
     sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
     sqlite::Statement insert(state_->first, insert_chunk);
     for (std::uint64_t count = 0; row && count < bulk_rows_per_commit; ++count, row = next()) {
+      if (!state_->takes_place(row->chunk.id, packs[row->pack].uuid, row->chunk.offset)) continue;
       insert.bind(1, row->chunk.id.view())
           .bind(2, ids.at(row->pack))
           .bind(3, static_cast<std::int64_t>(row->chunk.offset))
@@ -231,6 +256,28 @@ void ChunkIndex::add_many(std::vector<IndexedPack> packs, const std::function<st
   for (const IndexedPack& pack : packs) state_->write_pack(pack);
   transaction.commit();
 }
+
+void ChunkIndex::drop_lost(std::span<const Lost> lost) {
+  const std::lock_guard guard(state_->write_mutex);
+  sqlite::Transaction transaction(state_->first, sqlite::Transaction::Kind::write);
+  {
+    sqlite::Statement drop(state_->first, "DELETE FROM chunk WHERE id = ?1 AND offset = ?2 AND "
+                                          "pack = (SELECT id FROM pack WHERE uuid = ?3)");
+    // A chunk that has come to another place meanwhile is not lost.
+    sqlite::Statement remember(state_->first, "INSERT INTO lost(id, pack, offset) SELECT ?1, ?3, ?2 WHERE NOT EXISTS "
+                                              "(SELECT 1 FROM chunk JOIN pack ON pack.id = chunk.pack WHERE chunk.id = ?1) "
+                                              "ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset");
+    for (const Lost& chunk : lost) {
+      const auto offset = static_cast<std::int64_t>(chunk.offset);
+      if (!chunk.pack.is_none()) drop.bind(1, chunk.id.view()).bind(2, offset).bind(3, chunk.pack.view()).run();
+      remember.bind(1, chunk.id.view()).bind(2, offset).bind(3, chunk.pack.view()).run();
+    }
+  }
+  transaction.commit();
+  state_->count_lost();
+}
+
+bool ChunkIndex::any_lost() const noexcept { return state_->lost_count != 0; }
 
 ChunkIndex::Counts ChunkIndex::counts() {
   const std::lock_guard guard(state_->read_mutex);

@@ -1,5 +1,6 @@
 // ChunkIndex: chunk id -> pack, offset, length of the frame that holds it. A cache of what packs and journal say:
 // rows are only ever added after the frames they name are durable, and it can be rebuilt at any time.
+// What is more than a cache: which chunks were found damaged. It is lost with the file, and found again by reading.
 // A row whose pack row is gone does not exist: forgetting a pack costs one row, not all of its chunks'.
 // Thread-safe: one connection writes, another reads beside it. Other processes may read at the same time.
 #pragma once
@@ -49,6 +50,16 @@ class ChunkIndex {
   // Adds rows (sorted by id) of one pack and records its facts, in one transaction. The first place of a chunk stays.
   void add(const IndexedPack& pack, std::span<const PackChunk> rows);
   void forget_pack(const Uuid& pack);
+
+  // Chunks whose stored frame is damaged or gone: their rows are dropped, where they still name that frame, and the chunks are
+  // remembered as lost until another place is added for them. That frame is no place for them any more, whoever adds it.
+  struct Lost {
+    ChunkId id;
+    Uuid pack;  // none: it has no place at all
+    std::uint64_t offset = 0;
+  };
+  void drop_lost(std::span<const Lost> lost);
+  bool any_lost() const noexcept;
 
   // Rows of many packs in the order of their ids: how an index is rebuilt. The packs count as indexed at the end.
   struct BulkRow {

@@ -12,6 +12,7 @@
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "target-server/store/decoded_frames.h"
 #include "target-server/store/leases.h"
 #include "target-server/store/store_chunk_source.h"
 
@@ -283,6 +284,29 @@ Bytes LocalStore::read_frame(const FrameLocation& location) {
     throw Error(ErrorCode::damaged, "a frame of the store is damaged", name_of(location), error.what());
   }
   return bytes;
+}
+
+void LocalStore::recheck(std::span<const ChunkId> ids, bool named_by_point) {
+  if (!options_.writable) return;
+  std::vector<ChunkId> missing;
+  std::vector<ChunkIndex::Lost> lost;
+  DecodedFrames frames(*this, 0, std::nullopt);
+  for (const auto& [location, in_frame] : locate(ids, missing)) {
+    std::shared_ptr<const DecodedFrame> frame;
+    try {
+      frame = frames.get(location);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::damaged) continue;  // it may be there, and only not be readable now
+    }
+    for (const ChunkId& id : in_frame) {
+      const std::optional<ByteView> content = frame ? frame->find(id) : std::nullopt;
+      if (!content || chunk_id_of(place_.domain.key, *content) != id)
+        lost.push_back({id, location.pack, location.offset});
+    }
+  }
+  if (named_by_point)
+    for (const ChunkId& id : missing) lost.push_back({id, {}, 0});
+  if (!lost.empty()) index_->drop_lost(lost);
 }
 
 std::unique_ptr<ChunkSource> LocalStore::chunk_source() {

@@ -31,6 +31,8 @@ class LocalStore final : public Store {
   void sync() override;
   std::vector<Located> locate(std::span<const ChunkId> ids, std::vector<ChunkId>& missing) override;
   Bytes read_frame(const FrameLocation& location) override;
+  void recheck(std::span<const ChunkId> ids, bool named_by_point) override;
+  bool any_lost() const override { return index_->any_lost(); }
   std::unique_ptr<ChunkSource> chunk_source() override;
   std::vector<PointSummary> points() override { return points_->list().points; }
   std::vector<DamagedPoint> damaged_points() override { return points_->list().damaged; }

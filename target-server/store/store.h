@@ -7,7 +7,7 @@
 //   journal/UUID.pack       the open pack: append, sync; torn tail cut off   (journal seam)
 //   points/CLIENT/MACHINE/NNNNNNNN-UUID.point    immutable                   (object seam)
 //   machines/CLIENT/MACHINE next number                                      (rebuildable from points)
-//   index.sqlite            chunk id -> pack, frame offset                   (rebuildable from packs)
+//   index.sqlite            chunk id -> pack, frame offset; chunks found lost (rebuildable from packs; by reading)
 //   points.sqlite           summaries of points                              (rebuildable from points)
 //   epoch, points.lock      which writer is the newest; held while points are added or removed
 //   leases/SESSION          flock'ed by a live session: the points it uses as bases
@@ -101,6 +101,12 @@ class Store {
   virtual std::vector<Located> locate(std::span<const ChunkId> ids, std::vector<ChunkId>& missing) = 0;
   // The stored frame, checksum checked (Error{damaged}).
   virtual Bytes read_frame(const FrameLocation& location) = 0;
+  // Reads these chunks again. Those that cannot be read back are missing from now on, durably: contains() says no, and the next
+  // backup that has them sends them. named_by_point: a committed point names them, so those that have no place at all are
+  // counted as lost too. Does nothing where the store is open for reading only.
+  virtual void recheck(std::span<const ChunkId> ids, bool named_by_point) = 0;
+  // Some chunk that a point may reach is lost, and has not come again: no point may be built on unseen.
+  virtual bool any_lost() const = 0;
   // Verified content, with a small cache of decoded frames: for commit checks and verify.
   virtual std::unique_ptr<ChunkSource> chunk_source() = 0;
 

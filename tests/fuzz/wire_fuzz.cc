@@ -95,6 +95,8 @@ class MemoryStore final : public store::Store {
     const std::lock_guard lock(mutex_);
     return frames_.at(location.offset);
   }
+  void recheck(std::span<const ChunkId>, bool) override {}
+  bool any_lost() const override { return false; }
   std::unique_ptr<ChunkSource> chunk_source() override { return std::make_unique<Source>(*this); }
   std::vector<PointSummary> points() override {
     std::vector<PointSummary> all;

@@ -26,6 +26,50 @@ TEST_F(CheckPoint, DamagedDataIsNamedByItsDiskRangeAndTheRestIsRight) {
   EXPECT_GT(result.chunks, 180u);
 }
 
+TEST_F(CheckPoint, WhatVerifyFindsDamagedTravelsAgainWithTheNextBackupAndVerifyIsCleanThen) {
+  auto session = connect();
+  session->open_backup(opening());
+  Content content = make_content(session->facts(), {}, 200);
+  const ChunkId data = chunk_id_of(session->facts().domain_key, text_bytes(7, 4096 + Random(7).below(30) * 512));
+  const ChunkId root = content.point.disks[0].image_map.node;
+  for (const ChunkId& id : {data, root}) session->send_frame(frames_of(content, {id})[0]);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  EXPECT_EQ(session->open_backup(opening()).bases.size(), 1u);
+  session->close_backup();
+  // The root first: what lies below it cannot be found before it is there again.
+  for (const ChunkId& id : {root, data}) {
+    damage(id);
+    EXPECT_FALSE(session->verify(content.point.uuid, {}).damage.empty());
+    EXPECT_FALSE(store_->contains(std::span(&id, 1))[0]);
+    // The store remembers it, also where its index finds the pack changed and reads it anew.
+    session.reset();
+    store_.reset();
+    store_ = store::Store::open(directory_ / "store");
+    EXPECT_FALSE(store_->contains(std::span(&id, 1))[0]);
+
+    session = connect();
+    EXPECT_TRUE(session->open_backup(opening()).bases.empty()) << "else the client would take it for known";
+    content.point.uuid = Uuid::random();
+    EXPECT_EQ(send_wanted(*session, content), 1u) << "that chunk, and no other";
+    ASSERT_TRUE(session->commit(content.point).committed);
+    EXPECT_TRUE(session->verify(content.point.uuid, {}).damage.empty());
+    EXPECT_FALSE(store_->any_lost());
+    EXPECT_FALSE(session->open_backup(opening()).bases.empty());
+    session->close_backup();
+  }
+}
+
+// A client can name what was never there: that is no damage, and costs nobody the base points.
+TEST_F(CheckPoint, OnlyWhatWasThereCanBeLost) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const Content content = make_content(session->facts(), {}, 20);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  EXPECT_EQ(error_of([&] { get_chunk(session->chunks(), ChunkId()); }).code(), ErrorCode::damaged);
+  store_->recheck(content.ids(), true);
+  EXPECT_FALSE(store_->any_lost());
+}
+
 TEST_F(CheckPoint, ADamagedTreeNodeIsNamedWithWhatCannotBeTold) {
   const auto session = connect();
   session->open_backup(opening());
