@@ -32,7 +32,7 @@ struct Compressor::State {
 void Compressor::State::reach_over(std::size_t bytes) {
   const int log = std::clamp(static_cast<int>(std::bit_width(bytes)), 10, 27);
   set(ZSTD_c_windowLog, log);
-  set(ZSTD_c_hashLog, std::clamp(log, 16, 22));
+  set(ZSTD_c_hashLog, std::clamp(log, 12, 22));
   set(ZSTD_c_enableLongDistanceMatching, 1);
 }
 

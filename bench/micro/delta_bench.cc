@@ -9,6 +9,7 @@
 #include "protocol/delta/delta_frame.h"
 #include "protocol/delta/matcher.h"
 #include "protocol/delta/signature.h"
+#include "protocol/delta/sum_kernel.h"
 #include "protocol/limits.h"
 #include "tests/support/content.h"
 
@@ -46,6 +47,24 @@ void block_sums(benchmark::State& state, const delta::BlockSummer& summer) {
     summer.append(content, static_cast<std::uint32_t>(state.range(0)), 6, entries);
   }
   count_bytes(state, content.size());
+}
+
+// Alone: what the matcher pays for each byte that matches nothing, on machines with these instructions.
+void roll(benchmark::State& state, const delta::SumKernel& kernel) {
+  const Bytes content = test::random_bytes(1, content_bytes);
+  const std::vector<std::uint32_t> filter((1 << 16) / 32, 0x00010000);  // passes one in 32
+  delta::WeakRoll rolled;
+  rolled.set_block_bytes(512);
+  rolled.filter = filter.data();
+  rolled.filter_shift = 16;
+  delta::WeakHits hits;
+  for (auto _ : state) {
+    std::uint32_t sum = delta::weak_sum(ByteView(content).first(512));
+    for (std::size_t at = 0; at + 512 + delta::roll_steps_max <= content.size(); at += delta::roll_steps_max)
+      sum = kernel.roll(rolled, content.data() + at, sum, delta::roll_steps_max, hits);
+    benchmark::DoNotOptimize(sum);
+  }
+  count_bytes(state, content.size() - delta::roll_steps_max);
 }
 
 void librsync_signature(benchmark::State& state) {
@@ -164,6 +183,10 @@ const bool registered = [] {
     benchmark::RegisterBenchmark(("block_sums/" + std::string(summer.name)).c_str(),
                                  [summer](benchmark::State& state) { block_sums(state, summer); })
         ->ArgName("block")->Arg(64)->Arg(512)->Arg(1024)->Arg(4096)->Arg(65536);
+  for (const delta::SumKernel* kernel : {&delta::portable_kernel(), delta::avx2_kernel(), delta::avx512_kernel()})
+    if (kernel != nullptr)
+      benchmark::RegisterBenchmark(("roll/" + std::string(kernel->name)).c_str(),
+                                   [kernel](benchmark::State& state) { roll(state, *kernel); });
   return true;
 }();
 
