@@ -34,7 +34,7 @@ enum class PacketType : std::uint8_t {
   fetched = 6,    // request u64, a frame as it is stored
   fetch_end = 7,  // request u64, then per id that did not come: why u8, id
   delta = 8,      // number u64, a delta frame (protocol/delta/delta_frame.h)
-  delta_done = 9,  // number u64, then the ids of those of its chunks that are wanted whole: none, where all were rebuilt
+  delta_done = 9,  // number u64, then the ids of those of its chunks that are wanted whole, if any
 };
 
 enum class NotFetched : std::uint8_t { missing = 0, damaged = 1 };

@@ -85,11 +85,11 @@ class TargetSession {
   virtual void offer(std::vector<ChunkId> ids, std::function<void(WantBitmap)> answered) = 0;
   // Queues one whole frame (protocol/frame.h). Blocks for back pressure. The target checks every id.
   virtual void send_frame(ByteView frame) = 0;
-  // Where the target takes deltas (an older one does not): queues one delta frame (protocol/delta/delta_frame.h). Blocks for
-  // back pressure, and while too many are unanswered. `answered` is called once on the session's receiving thread (keep it
-  // short, do not call the session from it) with the ids of those of its chunks that the target could not rebuild: send
-  // them whole (in the order of their ids). nullopt: the session ended first; the next call throws why. Not called at all where send_delta() itself
-  // throws.
+  // Where the target takes deltas (an older one does not): queues one delta frame (protocol/delta/delta_frame.h).
+  // Blocks for back pressure, and while too many are unanswered. `answered` is called once on the session's receiving
+  // thread (keep it short, do not call the session from it) with the ids of those of its chunks that the target could
+  // not rebuild: send them whole (in the order of their ids). nullopt: the session ended first; the next call throws
+  // why. Not called at all where send_delta() itself throws.
   virtual bool takes_deltas() const noexcept = 0;
   using DeltaAnswered = std::function<void(std::optional<std::vector<ChunkId>> whole)>;
   virtual void send_delta(ByteView delta_frame, DeltaAnswered answered) = 0;

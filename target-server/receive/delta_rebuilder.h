@@ -1,6 +1,6 @@
-// DeltaRebuilder: makes of a delta frame the chunks that it stands for, in a frame for the store. The basis chunks come from
-// the store. They are not checked against their ids, only by their frames' checksums: what counts are the chunks that
-// come out, and each of those is. One thread; several share the decoded frames. Memory: one basis and one content.
+// DeltaRebuilder: makes of a delta frame the chunks that it stands for, in a frame for the store. The basis chunks come
+// from the store. They are not checked against their ids, only by their frames' checksums: what counts are the chunks
+// that come out, and each of those is. One thread; several share the decoded frames. Memory: one basis and one content.
 #pragma once
 
 #include <vector>
@@ -21,8 +21,8 @@ class DeltaRebuilder {
  public:
   DeltaRebuilder(store::Store& store, store::DecodedFrames& frames, int compression_level);
 
-  // Nothing is rebuilt where a basis chunk is missing, damaged, or shorter than the delta says; a chunk that is not what its id
-  // says is wanted whole alone. Error{malformed} for a delta that no sender makes.
+  // Nothing is rebuilt where a basis chunk is missing, damaged, or shorter than the delta says; a chunk that is not
+  // what its id says is wanted whole alone. Error{malformed} for a delta that no sender makes.
   Rebuilt rebuild(ByteView delta_frame);
 
  private:

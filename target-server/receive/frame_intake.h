@@ -1,8 +1,8 @@
-// FrameIntake: takes a session's frames and deltas from the wire into the store. The receiving thread queues them, bounded
-// in bytes; workers decode each frame, rebuild each delta's chunks, check every chunk against its id, and append. Nothing
-// reaches the store unverified.
-// add(), add_delta(), drain() and check() belong to the receiving thread. The first failure stops the intake and is thrown
-// by them; since a client that waits for a delta's answer may send nothing more, it is also told as it happens.
+// FrameIntake: takes a session's frames and deltas from the wire into the store. The receiving thread queues them,
+// bounded in bytes; workers decode each frame, rebuild each delta's chunks, check every chunk against its id, and
+// append. Nothing reaches the store unverified. add(), add_delta(), drain() and check() belong to the receiving thread.
+// The first failure stops the intake and is thrown by them; since a client that waits for a delta's answer may send
+// nothing more, it is also told as it happens.
 #pragma once
 
 #include <condition_variable>
@@ -29,8 +29,8 @@ struct IntakeLimits {
 
 // Both on a worker's thread.
 struct IntakeEvents {
-  // Once for each delta, after what was rebuilt is appended, unless the intake failed. Error{unreachable} from it is dropped:
-  // the receiving thread finds the line's end by itself, and what arrived before it counts.
+  // Once for each delta, after what was rebuilt is appended, unless the intake failed. Error{unreachable} from it is
+  // dropped: the receiving thread finds the line's end by itself, and what arrived before it counts.
   std::function<void(std::uint64_t number, const std::vector<ChunkId>& whole)> delta_done;
   std::function<void(const Error& why)> failed;  // once at most; does not throw
 };

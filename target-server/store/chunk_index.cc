@@ -35,6 +35,12 @@ constexpr const char* insert_chunk = R"(
 constexpr const char* lost_schema =
     "CREATE TABLE IF NOT EXISTS lost(id BLOB PRIMARY KEY, pack BLOB NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID";
 
+constexpr const char* remember_lost = R"(
+  INSERT INTO lost(id, pack, offset) SELECT ?1, ?3, ?2
+  WHERE NOT EXISTS (SELECT 1 FROM chunk JOIN pack ON pack.id = chunk.pack WHERE chunk.id = ?1)
+  ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset
+)";
+
 constexpr const char* upsert_pack = R"(
   INSERT INTO pack(uuid, sealed, size, modified_ns, check_value, chunks) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
   ON CONFLICT(uuid) DO UPDATE SET sealed = excluded.sealed, size = excluded.size, modified_ns = excluded.modified_ns,
@@ -264,9 +270,7 @@ void ChunkIndex::drop_lost(std::span<const Lost> lost) {
     sqlite::Statement drop(state_->first, "DELETE FROM chunk WHERE id = ?1 AND offset = ?2 AND "
                                           "pack = (SELECT id FROM pack WHERE uuid = ?3)");
     // A chunk that has come to another place meanwhile is not lost.
-    sqlite::Statement remember(state_->first, "INSERT INTO lost(id, pack, offset) SELECT ?1, ?3, ?2 WHERE NOT EXISTS "
-                                              "(SELECT 1 FROM chunk JOIN pack ON pack.id = chunk.pack WHERE chunk.id = ?1) "
-                                              "ON CONFLICT(id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset");
+    sqlite::Statement remember(state_->first, remember_lost);
     for (const Lost& chunk : lost) {
       const auto offset = static_cast<std::int64_t>(chunk.offset);
       if (!chunk.pack.is_none()) drop.bind(1, chunk.id.view()).bind(2, offset).bind(3, chunk.pack.view()).run();

@@ -51,8 +51,9 @@ class ChunkIndex {
   void add(const IndexedPack& pack, std::span<const PackChunk> rows);
   void forget_pack(const Uuid& pack);
 
-  // Chunks whose stored frame is damaged or gone: their rows are dropped, where they still name that frame, and the chunks are
-  // remembered as lost until another place is added for them. That frame is no place for them any more, whoever adds it.
+  // Chunks whose stored frame is damaged or gone: their rows are dropped, where they still name that frame, and the
+  // chunks are remembered as lost until another place is added for them. That frame is no place for them any more,
+  // whoever adds it.
   struct Lost {
     ChunkId id;
     Uuid pack;  // none: it has no place at all

@@ -1,5 +1,5 @@
-// DecodedFrames: a store's frames, decoded, with those that were used last kept (bounded in content). Thread-safe: a frame
-// that several threads want at once is read and decoded once. The store must outlive it.
+// DecodedFrames: a store's frames, decoded, with those that were used last kept (bounded in content). Thread-safe: a
+// frame that several threads want at once is read and decoded once. The store must outlive it.
 #pragma once
 
 #include <list>
@@ -30,8 +30,8 @@ class DecodedFrame {
 
 class DecodedFrames {
  public:
-  // key: every chunk is checked against its id before its frame is given out. Without: the frame's checksum only, for who
-  // checks what it makes of the content.
+  // key: every chunk is checked against its id before its frame is given out. Without: the frame's checksum only, for
+  // who checks what it makes of the content.
   DecodedFrames(Store& store, std::size_t content_bytes_max, std::optional<DomainKey> key);
   ~DecodedFrames();
 

@@ -86,10 +86,11 @@ class Store {
   virtual const DomainFacts& domain() const noexcept = 0;  // the one domain, until clients have their own
 
   // --- chunks
-  // bit i: ids[i] is stored durably, or appended and not yet synced by this process (sync() before a commit relies on it).
+  // bit i: ids[i] is stored durably, or appended and not yet synced by this process (sync() before a commit relies on
+  // it).
   virtual std::vector<bool> contains(std::span<const ChunkId> ids) = 0;
-  // Appends a frame whose chunks the caller has verified. Returns the bytes it took; 0 where all of its chunks were there.
-  // Error{no_space} below the reserve.
+  // Appends a frame whose chunks the caller has verified. Returns the bytes it took; 0 where all of its chunks were
+  // there. Error{no_space} below the reserve.
   virtual std::uint64_t append(const FrameView& frame) = 0;
   virtual void sync() = 0;  // durable, and indexed, when it returns
   // The frames that hold these ids, grouped: each location once, in the store's order, with the asked-for ids in it.
@@ -101,9 +102,9 @@ class Store {
   virtual std::vector<Located> locate(std::span<const ChunkId> ids, std::vector<ChunkId>& missing) = 0;
   // The stored frame, checksum checked (Error{damaged}).
   virtual Bytes read_frame(const FrameLocation& location) = 0;
-  // Reads these chunks again. Those that cannot be read back are missing from now on, durably: contains() says no, and the next
-  // backup that has them sends them. named_by_point: a committed point names them, so those that have no place at all are
-  // counted as lost too. Does nothing where the store is open for reading only.
+  // Reads these chunks again. Those that cannot be read back are missing from now on, durably: contains() says no, and
+  // the next backup that has them sends them. named_by_point: a committed point names them, so those that have no place
+  // at all are counted as lost too. Does nothing where the store is open for reading only.
   virtual void recheck(std::span<const ChunkId> ids, bool named_by_point) = 0;
   // Some chunk that a point may reach is lost, and has not come again: no point may be built on unseen.
   virtual bool any_lost() const = 0;

@@ -1,5 +1,5 @@
-// Deltas through a real session into a real store: what can be rebuilt is, what cannot is wanted whole, and the backup ends
-// well either way.
+// Deltas through a real session into a real store: what can be rebuilt is, what cannot is wanted whole, and the backup
+// ends well either way.
 #include "protocol/delta/delta_frame.h"
 
 #include <algorithm>
@@ -47,7 +47,9 @@ class Deltas : public SessionTest {
     Bytes content, basis_content;
 
     Bytes as_copies() const { return delta::DeltaFrameBuilder(3).copies(chunks, content, basis, copies, no_limit); }
-    Bytes as_prefix() const { return delta::DeltaFrameBuilder(3).prefix(chunks, content, basis, basis_content, no_limit); }
+    Bytes as_prefix() const {
+      return delta::DeltaFrameBuilder(3).prefix(chunks, content, basis, basis_content, no_limit);
+    }
   };
   Run run_at(std::size_t first) const {
     Run run;
@@ -207,7 +209,8 @@ TEST_F(Deltas, ThousandsInFlightAreEachAnsweredOnceInABoundedQueue) {
   constexpr std::size_t count = 2000;
   std::vector<std::atomic<int>> answers(count);
   for (std::size_t i = 0; i < count; ++i)
-    session_->send_delta(frames[i % frames.size()], [&, i](Whole whole) { answers[i] += whole && whole->empty() ? 1 : 100; });
+    session_->send_delta(frames[i % frames.size()],
+                         [&, i](Whole whole) { answers[i] += whole && whole->empty() ? 1 : 100; });
   const auto result = commit_the_rest(0);
   EXPECT_EQ(result.deltas, count);
   EXPECT_TRUE(std::ranges::all_of(answers, [](const auto& times) { return times == 1; }));
