@@ -33,7 +33,7 @@ void Compressor::State::reach_over(std::size_t bytes) {
   const int log = std::clamp(static_cast<int>(std::bit_width(bytes)), 10, 27);
   set(ZSTD_c_windowLog, log);
   set(ZSTD_c_hashLog, std::clamp(log, 12, 22));
-  set(ZSTD_c_enableLongDistanceMatching, 1);
+  set(ZSTD_c_enableLongDistanceMatching, log > 23 ? 1 : 0);  // for less, the level's own search reaches
 }
 
 void Compressor::State::reach_as_the_level_says() {
@@ -77,6 +77,11 @@ Decompressor::Decompressor() : state_(std::make_unique<State>()) {
 }
 Decompressor::~Decompressor() = default;
 Decompressor::Decompressor(Decompressor&&) noexcept = default;
+
+std::size_t Decompressor::frame_bytes(ByteView packed) noexcept {
+  const std::size_t bytes = ZSTD_findFrameCompressedSize(packed.data(), packed.size());
+  return ZSTD_isError(bytes) != 0 ? 0 : bytes;
+}
 
 std::optional<std::size_t> Decompressor::decompress(ByteView packed, std::span<std::byte> out, ByteView prefix,
                                                     std::string& why) {

@@ -93,6 +93,11 @@ void put(wire::PointReport& to, const BackupReport& from) {
   to.set_received_bytes(from.received_bytes);
   to.set_stored_bytes(from.stored_bytes);
   to.set_elapsed_ms(from.elapsed_ms);
+  to.set_delta_chunks(from.delta_chunks);
+  to.set_delta_bytes(from.delta_bytes);
+  to.set_delta_wire_bytes(from.delta_wire_bytes);
+  to.set_node_wire_bytes(from.node_wire_bytes);
+  to.set_whole_again_chunks(from.whole_again_chunks);
   for (const Warning& warning : from.warnings) {
     wire::PointWarning& record = *to.add_warnings();
     record.set_code(warning.code);
@@ -209,6 +214,11 @@ BackupReport take(const wire::PointReport& from) {
   to.received_bytes = from.received_bytes();
   to.stored_bytes = from.stored_bytes();
   to.elapsed_ms = from.elapsed_ms();
+  to.delta_chunks = from.delta_chunks();
+  to.delta_bytes = from.delta_bytes();
+  to.delta_wire_bytes = from.delta_wire_bytes();
+  to.node_wire_bytes = from.node_wire_bytes();
+  to.whole_again_chunks = from.whole_again_chunks();
   for (const wire::PointWarning& warning : from.warnings())
     to.warnings.push_back({warning.code(), warning.object(), warning.message()});
   to.notes.assign(from.notes().begin(), from.notes().end());

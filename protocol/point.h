@@ -82,6 +82,10 @@ struct BackupReport {
   std::uint64_t files = 0, chunks = 0, new_chunks = 0, new_bytes = 0;
   std::uint64_t sent_bytes = 0, received_bytes = 0, stored_bytes = 0;  // as far as known before the commit message
   std::uint64_t elapsed_ms = 0;
+  std::uint64_t delta_chunks = 0, delta_bytes = 0;  // of the new ones, those that went as deltas
+  std::uint64_t delta_wire_bytes = 0;               // and what they took on the wire
+  std::uint64_t node_wire_bytes = 0;                // what metadata trees took
+  std::uint64_t whole_again_chunks = 0;             // deltas that the target could not use
   std::vector<Warning> warnings;
   std::vector<std::string> notes;
   bool operator==(const BackupReport&) const = default;

@@ -12,6 +12,7 @@
 #include "engine/backup/layout.h"
 #include "engine/backup/source.h"
 #include "engine/catalog/catalog.h"
+#include "engine/catalog/signature_store.h"
 #include "engine/target/target_session.h"
 #include "protocol/point.h"
 
@@ -22,6 +23,8 @@ struct BackupOptions {
   KeepOptions keep;
   bool adopt = false;
   CompressionChoice compression;
+  catalog::SignatureStore* signatures = nullptr;  // null: no deltas
+  bool deltas = true;             // false: signatures are kept, and not used
   unsigned compress_threads = 0;  // 0: as many as the host has processors
   std::size_t memory_bytes = 128u << 20;  // queues between the steps, all together
   std::filesystem::path spool_directory;  // for sorting: unlinked files

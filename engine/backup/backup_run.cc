@@ -19,6 +19,7 @@ constexpr std::size_t slab_body_bytes = 2u << 20;
 constexpr std::size_t map_sort_bytes = 16u << 20;
 constexpr std::size_t layout_sort_bytes = 24u << 20;     // of all disks' layouts together, per sorter
 constexpr std::size_t layout_sort_bytes_min = 1u << 20;
+constexpr std::size_t siblings_max = 64;                  // looked at for a machine without a point of its own
 constexpr std::size_t file_chunks_max = 60000;            // in all files of a point: it is read whole
 
 std::int64_t now_ms() {
@@ -28,6 +29,13 @@ std::int64_t now_ms() {
 
 unsigned threads_or_all(unsigned threads) {
   return threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+const TreeRoot* former_index(const PointDisk* former, std::uint32_t partition) {
+  if (former == nullptr) return nullptr;
+  for (const PointVolume& volume : former->volumes)
+    if (volume.partition == partition && volume.cracked) return &volume.file_index;
+  return nullptr;
 }
 
 class OpenFile {
@@ -66,6 +74,7 @@ struct BackupRun::Attempt {
   std::vector<PointFile> files;
   KnownNodes known_nodes;
   PassCounts counts;
+  TrafficLedger traffic;
   std::shared_ptr<SlabPool> pool;
   std::unique_ptr<ChunkSender> sender;
 };
@@ -150,6 +159,28 @@ void BackupRun::build_layouts() {
   }
 }
 
+// A machine that was never backed up may be another one's clone, or run the same system: its files are the basis then.
+std::optional<Uuid> BackupRun::likeliest_sibling() const {
+  std::optional<Uuid> best;
+  int best_likeness = -1;
+  for (const RestorePoint& point :
+       catalog_.last_points_of_others(session_.facts().store_uuid, identity_.machine, siblings_max)) {
+    int likeness = 0;
+    for (std::size_t i = 0; i < layouts_.size(); ++i) {
+      const PointDisk* disk = former_disk_of(point, {}, source_.disks()[i].key);
+      if (disk == nullptr) continue;
+      likeness += disk->size_bytes == source_.disks()[i].disk->size_bytes() ? 1 : 0;
+      for (const LayoutVolume& volume : layouts_[i]->volumes())
+        for (const PointVolume& former : disk->volumes)
+          if (volume.cracked && former.cracked && former.partition == volume.partition.number)
+            likeness += former.serial == volume.facts.serial ? 10 : 2;
+    }
+    if (likeness > best_likeness) best = point.uuid;
+    best_likeness = std::max(best_likeness, likeness);
+  }
+  return best;
+}
+
 target::BackupOpening BackupRun::opening() const {
   target::BackupOpening opening;
   opening.machine_uuid = identity_.machine;
@@ -158,6 +189,8 @@ target::BackupOpening BackupRun::opening() const {
   opening.adopt = options_.adopt;
   if (const auto last = catalog_.last_point(session_.facts().store_uuid, identity_.machine))
     opening.base_candidates.push_back(last->uuid);
+  else if (const auto sibling = likeliest_sibling())
+    opening.base_candidates.push_back(*sibling);
   return opening;
 }
 
@@ -197,7 +230,10 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   sending.compression_level = options_.compression.level;
   sending.threads = threads_or_all(options_.compress_threads);
   sending.offer_bytes_max = slab_bytes_max / 6;
-  attempt.sender = std::make_unique<ChunkSender>(session_, *attempt.pool, sending);
+  sending.held_bytes_max = slab_bytes_max / 6;
+  sending.deltas = options_.deltas;
+  attempt.sender =
+      std::make_unique<ChunkSender>(session_, *attempt.pool, attempt.traffic, options_.signatures, sending);
 
   for (std::size_t i = 0; i < source_.disks().size(); ++i) send_disk(attempt, i);
   for (const SourceFile& file : source_.files()) attempt.files.push_back(send_file(attempt, file));
@@ -207,6 +243,12 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
 
   events_.phase("committing");
   return session_.commit(point_of(attempt, base));
+}
+
+// Every chunk of the base point was signed when its backup ended, unless the signatures were lost since.
+bool BackupRun::sign_known(const RestorePoint* base) const {
+  return options_.signatures != nullptr && base != nullptr &&
+         options_.signatures->signed_up_to(base->machine_uuid) != base->uuid;
 }
 
 void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
@@ -220,32 +262,56 @@ void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
     attempt.known_nodes.add_tree(former->image_map, *nodes_);
     for (const PointVolume& volume : former->volumes) attempt.known_nodes.add_tree(volume.file_index, *nodes_);
   }
+  PointDisk point = describe_disk(disk, identity_.disks[index], layout);
+  TreeSender trees(*attempt.sender, *attempt.pool, attempt.known_nodes, *nodes_, *nodes_for_catalog_);
+  // The indexes first: they say which file is whose next version.
+  for (std::uint32_t v = 0; v < point.volumes.size(); ++v) {
+    if (!point.volumes[v].cracked) continue;
+    tick(&attempt);
+    send_index(attempt, layout, v, former, former_disk.get(), trees, point.volumes[v]);
+  }
+  trees.finish();
+
   MapSpool map(options_.spool_directory, map_sort_bytes);
-  DiskPass(*disk.disk, layout, former_disk.get(), chunker_, key_, *attempt.pool, *attempt.sender, map, attempt.counts,
-           [&] { tick(&attempt); })
+  DiskPass(*disk.disk, static_cast<std::uint32_t>(index), layout, former_disk.get(), map,
+           {chunker_, key_, *attempt.pool, *attempt.sender, attempt.traffic, attempt.counts, sign_known(attempt.base),
+            [&] { tick(&attempt); }})
       .run();
   former_disk.reset();
 
-  TreeSender trees(*attempt.sender, *attempt.pool, attempt.known_nodes, *nodes_, *nodes_for_catalog_);
-  const auto emit = [&](const ChunkId& id, ByteView node) { trees.emit(id, node); };
-  PointDisk point = describe_disk(disk, identity_.disks[index], layout);
-  point.image_map = map.write(layout, disk.disk->size_bytes(), key_, emit);
-  for (std::size_t v = 0; v < point.volumes.size(); ++v) {
-    if (!point.volumes[v].cracked) continue;
-    tick(&attempt);
-    TreeBuilder builder(key_, emit);
-    layout.file_index(static_cast<std::uint32_t>(v), [&](ByteView key, ByteView value) { builder.add(key, value); });
-    point.volumes[v].file_index = builder.finish();
-  }
+  trees.begin_tree(former != nullptr ? &former->image_map : nullptr);
+  point.image_map = map.write(layout, disk.disk->size_bytes(), key_,
+                              [&](const ChunkId& id, ByteView node) { trees.emit(id, node); });
   trees.finish();
   attempt.disks.push_back(std::move(point));
+}
+
+void BackupRun::send_index(Attempt& attempt, DiskLayout& layout, std::uint32_t volume, const PointDisk* former,
+                           FormerDisk* former_disk, TreeSender& trees, PointVolume& point) {
+  const TreeRoot* former_root = former_index(former, point.partition);
+  trees.begin_tree(former_root);
+  std::optional<FormerNames> names;
+  if (former_disk != nullptr && former_root != nullptr)
+    names.emplace(*former_root, *nodes_, attempt.base->machine_uuid == identity_.machine);
+  TreeBuilder builder(key_, [&](const ChunkId& id, ByteView node) {
+    if (trees.emit(id, node) && names) names->new_node(node);
+  });
+  layout.file_index(volume, [&](ByteView key, ByteView value) { builder.add(key, value); });
+  point.file_index = builder.finish();
+  if (names) former_disk->set_references(point.partition, names->finish());
 }
 
 PointFile BackupRun::send_file(Attempt& attempt, const SourceFile& file) {
   PointFile point;
   point.name = file.name;
   point.size_bytes = file.size_bytes;
-  ChunkStep step(chunker_, key_, *attempt.sender, [&](const StreamCutter::Cut& cut) {
+  StreamInfo stream;
+  stream.kind = StreamKind::outside;
+  stream.bytes = file.size_bytes;
+  const AccountNumber account = attempt.traffic.open(static_cast<std::uint32_t>(source_.disks().size()), stream);
+  attempt.traffic.read(account, file.size_bytes);
+  ChunkStep step(chunker_, key_, [&](const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
+    attempt.sender->add(cut.id, slab, content, {false, account, 0, nullptr});
     point.chunks.push_back(cut.id);
     point.chunk_lengths.push_back(cut.length);
     ++attempt.counts.chunks;
@@ -294,7 +360,8 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   for (const PointDisk& disk : point.disks) {
     report.disk_bytes += disk.size_bytes;
     for (const PointVolume& volume : disk.volumes) report.files += volume.files;
-    const PointDisk* former = base != nullptr ? former_disk_of(*base, disk.uuid, disk.key) : nullptr;
+    const bool same_machine = base != nullptr && base->machine_uuid == identity_.machine;
+    const PointDisk* former = same_machine ? former_disk_of(*base, disk.uuid, disk.key) : nullptr;
     for (Warning& warning : no_longer_cracked(former, disk)) report.warnings.push_back(std::move(warning));
   }
   const SentCounts sent = attempt.sender->sent();
@@ -302,6 +369,11 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   report.chunks = attempt.counts.chunks;
   report.new_chunks = sent.chunks;
   report.new_bytes = sent.bytes;
+  report.delta_chunks = sent.delta_chunks;
+  report.delta_bytes = sent.delta_bytes;
+  report.delta_wire_bytes = sent.delta_wire_bytes;
+  report.node_wire_bytes = sent.node_wire_bytes;
+  report.whole_again_chunks = sent.whole_again;
   const TransportCounts counts = session_.counts();
   report.sent_bytes = counts.sent_bytes - counts_before_.sent_bytes;
   report.received_bytes = counts.received_bytes - counts_before_.received_bytes;
@@ -322,6 +394,10 @@ void BackupRun::remember(RestorePoint& point) {
       if (disk.uuid_made_up) commit->made_up_uuid("disk", disk_memory_name(identity_.name, disk.key), disk.uuid);
     commit->finish(session_.facts().store_uuid, point);
     catalog_.trim_nodes();
+    if (options_.signatures != nullptr) {
+      options_.signatures->set_signed_up_to(identity_.machine, point.uuid);
+      options_.signatures->trim([this](const catalog::SignatureStore::Name& name) { catalog_.visit_last_chunks(name); });
+    }
   } catch (const Error& error) {
     Warning warning{"catalog", identity_.name,
                     std::string("the restore point is safe, but the catalog could not be written: ") + error.what()};

@@ -27,12 +27,15 @@ class BackupRun {
   using CommitResult = target::CommitResult;
 
   void build_layouts();
+  bool sign_known(const RestorePoint* base) const;
   std::unique_ptr<DiskLayout> build_layout(const SourceDisk& disk, bool suspended) const;
+  std::optional<Uuid> likeliest_sibling() const;
   target::BackupOpening opening() const;
   RestorePoint run_opened(const RestorePoint* base);
   CommitResult attempt(const RestorePoint* base);
   void send_disk(Attempt& attempt, std::size_t index);
-  void send_trees(Attempt& attempt, std::size_t index);
+  void send_index(Attempt& attempt, DiskLayout& layout, std::uint32_t volume, const PointDisk* former,
+                  FormerDisk* former_disk, TreeSender& trees, PointVolume& point);
   PointFile send_file(Attempt& attempt, const SourceFile& file);
   RestorePoint point_of(Attempt& attempt, const RestorePoint* base) const;
   void remember(RestorePoint& point);

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/backup/delta_encoder.h"
 #include "protocol/error.h"
-#include "protocol/frame.h"
 #include "protocol/limits.h"
 
 namespace vmferry::backup {
@@ -16,8 +16,16 @@ constexpr std::size_t ids_per_offer = 1024;
 
 }  // namespace
 
-ChunkSender::ChunkSender(target::TargetSession& session, SlabPool& pool, const SenderOptions& options)
-    : session_(session), pool_(pool), options_(options), offered_(offered_ids_max), queue_(std::make_shared<FrameQueue>()) {
+ChunkSender::ChunkSender(target::TargetSession& session, SlabPool& pool, TrafficLedger& traffic,
+                         catalog::SignatureStore* signatures, const SenderOptions& options)
+    : session_(session),
+      pool_(pool),
+      traffic_(traffic),
+      signatures_(signatures),
+      options_(options),
+      deltas_(options.deltas && signatures != nullptr && session.takes_deltas()),
+      offered_(offered_ids_max),
+      queue_(std::make_shared<FrameQueue>(options.frame_bytes, options.held_bytes_max)) {
   for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { compress_loop(); });
 }
 
@@ -27,13 +35,22 @@ ChunkSender::~ChunkSender() {
     if (thread.joinable()) thread.join();
 }
 
-bool ChunkSender::add(const ChunkId& id, const SlabPointer& slab, ByteView content, bool is_node) {
-  if (!offered_.insert(id)) return false;
+void ChunkSender::hold(OfferedChunk chunk, const SlabPointer& slab) {
   if (pending_.owners.empty() || pending_.owners.back() != slab) pending_.owners.push_back(slab);
-  pending_.chunks.push_back(OfferedChunk{id, content.data(), static_cast<std::uint32_t>(content.size()), is_node});
-  pending_.bytes += content.size();
+  pending_.bytes += chunk.length;
+  pending_.chunks.push_back(std::move(chunk));
   if (pending_.chunks.size() == limits::offer_ids_max) flush();
+}
+
+bool ChunkSender::add(const ChunkId& id, const SlabPointer& slab, ByteView content, ChunkFacts facts) {
+  if (!offered_.insert(id)) return false;
+  hold({id, content.data(), static_cast<std::uint32_t>(content.size()), false, true, std::move(facts)}, slab);
   return true;
+}
+
+void ChunkSender::sign(const ChunkId& id, const SlabPointer& slab, ByteView content) {
+  if (signatures_ == nullptr || !offered_.insert(id)) return;
+  hold({id, content.data(), static_cast<std::uint32_t>(content.size()), false, false, {}}, slab);
 }
 
 void ChunkSender::slab_done() {
@@ -64,33 +81,96 @@ void ChunkSender::flush() {
   queue_->throw_if_failed();
   first_of_slab_ = 0;
   if (pending_.chunks.empty()) return;
+  if (before_flush_) before_flush_();
   std::vector<ChunkId> ids;
   ids.reserve(pending_.chunks.size());
-  for (const OfferedChunk& chunk : pending_.chunks) ids.push_back(chunk.id);
+  for (const OfferedChunk& chunk : pending_.chunks)
+    if (chunk.offered) ids.push_back(chunk.id);
   auto batch = std::make_shared<OfferBatch>(std::exchange(pending_, {}));
   queue_->offer_begins();
-  session_.offer(std::move(ids), [queue = queue_, batch](target::WantBitmap wanted) {
-    queue->answered(std::move(*batch), wanted);
+  session_.offer(std::move(ids), [queue = queue_, batch, sign = signatures_ != nullptr](target::WantBitmap wanted) {
+    queue->answered(std::move(*batch), wanted, sign);
   });
+}
+
+void ChunkSender::throw_session_ended() {
+  static_cast<void>(session_.points());  // throws what the session knows
+  throw Error(ErrorCode::unreachable, "the target ended the session", {}, "start the backup again: what arrived counts");
 }
 
 void ChunkSender::finish() {
   flush();
   const bool answered = queue_->wait_answered();
   queue_->throw_if_failed();
-  if (!answered) {
-    static_cast<void>(session_.points());  // throws what the session knows
-    throw Error(ErrorCode::unreachable, "the target ended the session", {}, "start the backup again: what arrived counts");
-  }
+  if (!answered) throw_session_ended();
   queue_->close();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   queue_->throw_if_failed();
+  if (queue_->broken()) throw_session_ended();
+}
+
+void ChunkSender::sign_all(const FrameWork& work) {
+  if (signatures_ == nullptr || work.nodes() || work.whole) return;
+  std::vector<std::pair<ChunkId, Bytes>> made;
+  std::size_t at = 0;
+  for (const FrameChunk& chunk : work.chunks) {
+    made.emplace_back(chunk.id, delta::make_signature(ByteView(work.content).subspan(at, chunk.length), options_.signing));
+    at += chunk.length;
+  }
+  for (const OfferedChunk& chunk : work.unwanted)
+    if (!signatures_->contains(chunk.id))
+      made.emplace_back(chunk.id, delta::make_signature(ByteView(chunk.data, chunk.length), options_.signing));
+  signatures_->add(std::move(made));
+}
+
+// Shares the frame's bytes out to the streams, by what each chunk added to it.
+void ChunkSender::account(const FrameWork& work, const std::vector<std::uint32_t>* literal_bytes, std::size_t wire_bytes) {
+  const bool as_delta = literal_bytes != nullptr;
+  queue_->count_sent(work, as_delta, wire_bytes);
+  if (work.nodes()) return traffic_.nodes_sent(as_delta ? work.content.size() : 0, as_delta ? 0 : work.content.size(), wire_bytes);
+  std::vector<TrafficLedger::Sent> parts;
+  std::uint64_t weights = 0;
+  constexpr std::uint64_t weight_of_naming = 72;  // its id and its basis'
+  const auto weight = [&](std::size_t i) { return (as_delta ? (*literal_bytes)[i] : work.chunks[i].length) + weight_of_naming; };
+  for (std::size_t i = 0; i < work.chunks.size(); ++i) weights += weight(i);
+  std::uint64_t before = 0, shared = 0;
+  for (std::size_t i = 0; i < work.chunks.size(); ++i) {
+    before += weight(i);
+    const std::uint64_t until = wire_bytes * before / weights;
+    if (parts.empty() || parts.back().account != work.facts[i].account) parts.push_back({work.facts[i].account, 0, 0, 0});
+    if (!work.whole) (as_delta ? parts.back().delta : parts.back().whole) += work.chunks[i].length;  // once
+    parts.back().wire += until - shared;
+    shared = until;
+  }
+  traffic_.sent(parts);
 }
 
 void ChunkSender::compress_loop() try {
   FrameBuilder builder(options_.compression_level);
-  while (queue_->fill(builder, options_.frame_bytes)) session_.send_frame(builder.finish());
+  std::optional<DeltaEncoder> deltas;
+  if (deltas_) deltas.emplace(*signatures_, options_.compression_level);
+  while (auto taken = queue_->take()) {
+    const auto work = std::make_shared<const FrameWork>(std::move(*taken));
+    sign_all(*work);
+    if (work->chunks.empty()) continue;
+    if (auto delta = deltas ? deltas->encode(*work) : std::nullopt) {
+      queue_->delta_begins(*work);
+      session_.send_delta(delta->frame, [queue = queue_, work](std::optional<std::vector<ChunkId>> whole) {
+        queue->delta_answered(*work, whole);
+      });
+      account(*work, &delta->literal_bytes, delta->frame.size());
+      continue;
+    }
+    std::size_t at = 0;
+    for (const FrameChunk& chunk : work->chunks) {
+      builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
+      at += chunk.length;
+    }
+    const Bytes frame = builder.finish();
+    session_.send_frame(frame);
+    account(*work, nullptr, frame.size());
+  }
 } catch (...) {
   queue_->fail(std::current_exception());
 }

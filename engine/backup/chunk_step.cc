@@ -16,8 +16,7 @@ void ChunkStep::feed(const SlabPointer& slab, std::size_t offset, std::size_t le
     carried_slab_.reset();
   }
   while (const auto cut = cutter_.next(bytes, ends)) {
-    if (!cut->zero && !cut->known) sender_.add(cut->id, slab, bytes.first(cut->length), false);
-    on_cut_(*cut);
+    on_cut_(*cut, slab, bytes.first(cut->length));
     bytes = bytes.subspan(cut->length);
   }
   if (!bytes.empty()) {

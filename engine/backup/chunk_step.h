@@ -1,11 +1,10 @@
-// ChunkStep: streams' bytes, slab by slab, to chunks: cut, hashed, and given to the sender where they may be new. What
-// cannot be cut yet is carried over into the next slab's headroom. One thread.
+// ChunkStep: streams' bytes, slab by slab, to chunks: cut and hashed. What cannot be cut yet is carried over into the next
+// slab's headroom. One thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 
-#include "engine/backup/chunk_sender.h"
 #include "engine/backup/slab.h"
 #include "engine/backup/stream_cutter.h"
 
@@ -13,11 +12,11 @@ namespace vmferry::backup {
 
 class ChunkStep {
  public:
-  // Called for each chunk, in stream order.
-  using OnCut = std::function<void(const StreamCutter::Cut& cut)>;
+  // Called for each chunk, in stream order; `content` lies in `slab`.
+  using OnCut = std::function<void(const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content)>;
 
-  ChunkStep(const Chunker& chunker, const DomainKey& key, ChunkSender& sender, OnCut on_cut)
-      : cutter_(chunker, key), sender_(sender), on_cut_(std::move(on_cut)) {}
+  ChunkStep(const Chunker& chunker, const DomainKey& key, OnCut on_cut)
+      : cutter_(chunker, key), on_cut_(std::move(on_cut)) {}
 
   void keep_zeros(bool keep) noexcept { cutter_.keep_zeros(keep); }
   void begin(FormerCuts* former, CutRule rule) { cutter_.begin(former, rule); }
@@ -27,7 +26,6 @@ class ChunkStep {
 
  private:
   StreamCutter cutter_;
-  ChunkSender& sender_;
   OnCut on_cut_;
   SlabPointer carried_slab_;
   ByteView carried_;

@@ -12,33 +12,36 @@ constexpr std::chrono::milliseconds wait_for_slab{100};  // then look whether we
 
 }  // namespace
 
-DiskPass::DiskPass(const disk::Disk& disk, DiskLayout& layout, FormerDisk* former, const Chunker& chunker,
-                   const DomainKey& key, SlabPool& pool, ChunkSender& sender, MapSpool& map, PassCounts& counts,
-                   std::function<void()> tick)
+DiskPass::DiskPass(const disk::Disk& disk, std::uint32_t index, DiskLayout& layout, FormerDisk* former, MapSpool& map,
+                   PassTools tools)
     : disk_(disk),
+      index_(index),
       layout_(layout),
       former_(former),
-      pool_(pool),
-      sender_(sender),
       map_(map),
-      counts_(counts),
-      tick_(std::move(tick)),
-      step_(chunker, key, sender, [this](const StreamCutter::Cut& cut) { on_cut(cut); }) {}
+      tools_(std::move(tools)),
+      step_(tools_.chunker, tools_.key,
+            [this](const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) { on_cut(cut, slab, content); }) {
+  tools_.sender.before_flush([this] { runs_.close(); });
+}
+
+DiskPass::~DiskPass() { tools_.sender.before_flush({}); }
 
 void DiskPass::run() {
   const std::unique_ptr<StreamWalker> walker = layout_.streams();
-  StreamReader reader(disk_, *walker, pool_, reader_threads, slabs_ahead);
+  StreamReader reader(disk_, *walker, tools_.pool, reader_threads, slabs_ahead);
   while (true) {
-    tick_();
+    tools_.tick();
     SlabPointer slab;
     StreamReader::Outcome outcome = reader.next(slab, std::chrono::milliseconds(0));
     if (outcome == StreamReader::Outcome::not_yet) {
-      sender_.flush_if_short_of_memory();
+      tools_.sender.flush_if_short_of_memory();
       outcome = reader.next(slab, wait_for_slab);
     }
-    if (outcome == StreamReader::Outcome::end) return;
+    if (outcome == StreamReader::Outcome::end) break;
     if (outcome == StreamReader::Outcome::slab) use(slab);
   }
+  end_stream();
 }
 
 void DiskPass::use(const SlabPointer& slab) {
@@ -54,22 +57,61 @@ void DiskPass::use(const SlabPointer& slab) {
         former_stream_.by_place->append(ByteRange{piece.disk_offset, piece.length});
     }
     step_.feed(slab, segment.offset, segment.length, segment.ends);
-    counts_.read_bytes += segment.length;
+    tools_.counts.read_bytes += segment.length;
   }
-  sender_.slab_done();
+  tools_.sender.slab_done();
 }
 
 void DiskPass::begin_stream(const StreamInfo& info) {
+  end_stream();
   pieces_.clear();
   former_stream_ = {};
+  stream_ = info;
   if (former_ != nullptr) former_stream_ = former_->stream(info, layout_.volumes());
+  window_.begin(former_stream_.cuts.get(), former_stream_.by_place == nullptr);
+  runs_.begin(former_stream_.cuts ? &window_ : nullptr);
   const bool by_place = info.kind == StreamKind::opaque || info.kind == StreamKind::outside;
-  step_.begin(former_stream_.cuts.get(), by_place ? CutRule::as_former : CutRule::exact);
+  step_.begin(former_stream_.cuts ? &window_ : nullptr, by_place ? CutRule::as_former : CutRule::exact);
 }
 
-void DiskPass::on_cut(const StreamCutter::Cut& cut) {
-  if (!cut.zero) ++counts_.chunks;
-  if (cut.known) ++counts_.known_chunks;
+void DiskPass::end_stream() {
+  runs_.begin(nullptr);
+  if (account_)
+    tools_.traffic.read(*account_, position_);
+  else if (position_ > 0)
+    tools_.traffic.unchanged(position_);
+  account_.reset();
+  position_ = 0;
+}
+
+// By its place, or because the former version has it near its place.
+bool DiskPass::known(const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
+  if (cut.known) {
+    runs_.same_place(position_);
+  } else {
+    RunBuilder::Placed placed = runs_.place(cut.id, position_, cut.length);
+    if (!placed.known) {
+      if (!account_) account_ = tools_.traffic.open(index_, stream_);
+      tools_.sender.add(cut.id, slab, content, {false, *account_, position_, std::move(placed.run)});
+      return false;
+    }
+  }
+  if (tools_.sign_known) tools_.sender.sign(cut.id, slab, content);
+  return true;
+}
+
+void DiskPass::on_cut(const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
+  if (cut.zero) {
+    runs_.skip();
+  } else {
+    ++tools_.counts.chunks;
+    if (known(cut, slab, content)) ++tools_.counts.known_chunks;
+  }
+  position_ += cut.length;
+  map_slices(cut);
+}
+
+void DiskPass::map_slices(const StreamCutter::Cut& cut) {
   for (std::uint32_t done = 0; done < cut.length;) {
     Piece& piece = pieces_.front();
     const auto take = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece.length, cut.length - done));

@@ -37,14 +37,14 @@ void FormerSequence::advance() {
   current_.reset();
   look_ahead();
   if (!ahead_) {
-    current_ = FormerCut{position, 0, FormerCut::Kind::gap, false, false, {}};
+    current_ = FormerCut{position, 0, FormerCut::Kind::gap, false, false, 0, {}};
     return;
   }
-  FormerCut cut{position, ahead_->disk.length, FormerCut::Kind::gap, false, false, {}};
+  FormerCut cut{position, ahead_->disk.length, FormerCut::Kind::gap, false, false, 0, {}};
   if (ahead_->kind == MapKind::data) {
     cut.kind = ahead_->chunk_offset == 0 ? FormerCut::Kind::chunk : FormerCut::Kind::partial;
     cut.id = ahead_->chunk;
-    chunk_offset_ = ahead_->chunk_offset;
+    cut.chunk_offset = ahead_->chunk_offset;
   }
   ahead_.reset();
   current_ = cut;
@@ -57,7 +57,7 @@ void FormerSequence::extend() {
     if (!ahead_) return;
     const bool data = ahead_->kind == MapKind::data;
     if (data != (current_->kind != FormerCut::Kind::gap)) return;
-    if (data && (ahead_->chunk != current_->id || ahead_->chunk_offset != chunk_offset_ + current_->length ||
+    if (data && (ahead_->chunk != current_->id || ahead_->chunk_offset != current_->chunk_offset + current_->length ||
                  current_->length > limits::chunk_size_max))
       return;
     current_->length += ahead_->disk.length;

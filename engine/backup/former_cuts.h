@@ -44,7 +44,6 @@ class FormerSequence {
   std::deque<ByteRange> ranges_;
   std::optional<MapEntry> ahead_;     // the slice after current_
   std::optional<FormerCut> current_;
-  std::uint32_t chunk_offset_ = 0;    // of current_'s first byte in its chunk
 };
 
 class FormerFileCuts final : public FormerCuts {

@@ -74,7 +74,11 @@ std::vector<ByteRange> FormerDisk::former_ranges(const StreamInfo& info, const P
   std::unique_ptr<FormerRecords>& records = records_[volume.partition];
   if (!records) records = std::make_unique<FormerRecords>(volume.file_index, nodes_);
   std::vector<ByteRange> ranges;
-  const RecordEntry* record = records->find(info.record);
+  MftReference reference = info.record;
+  if (const auto volume_references = references_.find(volume.partition); volume_references != references_.end())
+    if (const auto found = volume_references->second.find(reference); found != volume_references->second.end())
+      reference = found->second;
+  const RecordEntry* record = records->find(reference);
   if (record == nullptr) return ranges;
   for (const StreamEntry& stream : record->streams) {
     if (stream.resident || stream.attribute_type != info.attribute_type || stream.name != info.name) continue;
@@ -88,6 +92,10 @@ std::vector<ByteRange> FormerDisk::former_ranges(const StreamInfo& info, const P
     return ranges;
   }
   return ranges;
+}
+
+void FormerDisk::set_references(std::uint32_t partition, FormerReferences references) {
+  references_[partition] = std::move(references);
 }
 
 FormerDisk::Stream FormerDisk::stream(const StreamInfo& info, const std::vector<LayoutVolume>& volumes) try {

@@ -11,6 +11,7 @@
 
 #include "engine/backup/former_cuts.h"
 #include "engine/backup/former_map.h"
+#include "engine/backup/former_names.h"
 #include "engine/backup/layout.h"
 #include "engine/backup/node_source.h"
 #include "protocol/point.h"
@@ -33,6 +34,9 @@ class FormerDisk {
   };
   Stream stream(const StreamInfo& info, const std::vector<LayoutVolume>& volumes);
 
+  // Files of a volume (its partition's number) whose former version has another reference.
+  void set_references(std::uint32_t partition, FormerReferences references);
+
  private:
   const PointVolume* volume_like(const LayoutVolume& volume) const;
   std::vector<ByteRange> former_ranges(const StreamInfo& info, const PointVolume& volume);
@@ -41,6 +45,7 @@ class FormerDisk {
   NodeSource& nodes_;
   FormerMap map_;
   std::map<std::uint32_t, std::unique_ptr<FormerRecords>> records_;  // by partition number
+  std::map<std::uint32_t, FormerReferences> references_;             // likewise
 };
 
 // The ids of all nodes of some trees, as far as they fit.

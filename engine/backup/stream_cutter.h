@@ -25,6 +25,7 @@ struct FormerCut {
   Kind kind = Kind::gap;
   bool stream_end = false;   // the former stream ended with it, so its cut may not be FastCDC's
   bool open = false;         // it may go on: not enough of the stream is known yet
+  std::uint32_t chunk_offset = 0;  // partial: where in its chunk it begins
   ChunkId id;                // chunk, partial
 
   std::uint64_t end() const noexcept { return offset + length; }

@@ -51,15 +51,19 @@ std::uint32_t partition_number(const DiskLayout& layout, std::uint32_t volume) {
   return volume < layout.volumes().size() ? static_cast<std::uint32_t>(layout.volumes()[volume].partition.number) : 0;
 }
 
-// An account of no file: what it is called, in which volume it lies.
-void name_rest(const Account& account, const DiskLayout& layout, catalog::TrafficRow& row) {
+// An account of no file: what it is called, in which volume it lies. No layout: it is of no disk.
+void name_rest(const Account& account, const DiskLayout* layout, catalog::TrafficRow& row) {
   row.kind = catalog::TrafficKind::rest;
+  if (layout == nullptr) {
+    row.path = "[the machine's files]";
+    return;
+  }
   if (account.shared) {
     row.path = "[other files]";
   } else if (account.kind == StreamKind::outside) {
     row.path = "[partition tables and gaps]";
   } else {
-    row.volume = partition_number(layout, account.volume);
+    row.volume = partition_number(*layout, account.volume);
     row.path = account.kind == StreamKind::opaque ? "[volume " + std::to_string(row.volume) + ", not cracked]"
                                                   : "[free and unowned clusters]";
   }
@@ -101,15 +105,16 @@ catalog::PointTraffic name_traffic(const TrafficLedger& ledger, std::span<const 
   // One volume after the other: only one's directories are in memory.
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<const Account*>> by_volume;
   for (const Account& account : accounts) {
-    if (is_of_a_file(account)) {
+    const bool of_a_disk = account.disk < layouts.size();
+    if (of_a_disk && is_of_a_file(account)) {
       by_volume[{account.disk, account.volume}].push_back(&account);
       continue;
     }
     catalog::TrafficRow& row = result.rows.emplace_back();
-    row.disk = disk_keys[account.disk];
+    if (of_a_disk) row.disk = disk_keys[account.disk];
     row.files = account.files;
     row.bytes = bytes_of(account.traffic);
-    name_rest(account, *layouts[account.disk], row);
+    name_rest(account, of_a_disk ? layouts[account.disk].get() : nullptr, row);
   }
   for (const auto& [where, files] : by_volume) {
     const auto [disk, volume] = where;

@@ -4,10 +4,15 @@
 
 namespace vmferry::backup {
 
-void TreeSender::emit(const ChunkId& id, ByteView node) {
+void TreeSender::begin_tree(const TreeRoot* former) {
+  former_.reset();
+  if (former != nullptr && former->levels > 0 && sender_.deltas()) former_ = std::make_unique<FormerNodes>(*former, nodes_);
+}
+
+bool TreeSender::emit(const ChunkId& id, ByteView node) {
   if (known_.contains(id)) {
     if (!nodes_.in_catalog(id)) for_catalog_.add(id, node);
-    return;
+    return false;
   }
   for_catalog_.add(id, node);
   if (slab_ && used_ + node.size() > slab_->capacity) finish();
@@ -20,7 +25,11 @@ void TreeSender::emit(const ChunkId& id, ByteView node) {
   std::byte* const place = slab_->body() + used_;
   std::memcpy(place, node.data(), node.size());
   used_ += node.size();
-  sender_.add(id, slab_, ByteView(place, node.size()), true);
+  ChunkFacts facts;
+  facts.is_node = true;
+  if (former_) facts.run = former_->basis_of(node);
+  sender_.add(id, slab_, ByteView(place, node.size()), std::move(facts));
+  return true;
 }
 
 void TreeSender::finish() {

@@ -77,6 +77,16 @@ class SqliteCatalog final : public Catalog {
     return decode_point(select.blob(0));
   }
 
+  std::vector<RestorePoint> last_points_of_others(const Uuid& store, const Uuid& machine, std::size_t most) override {
+    // A row that is replaced becomes the newest.
+    sqlite::Statement select(database_,
+                             "SELECT body FROM last_points WHERE store = ? AND machine != ? ORDER BY rowid DESC LIMIT ?");
+    select.bind(1, store.view()).bind(2, machine.view()).bind(3, static_cast<std::int64_t>(most));
+    std::vector<RestorePoint> points;
+    while (select.step()) points.push_back(decode_point(select.blob(0)));
+    return points;
+  }
+
   std::optional<Bytes> node(const Uuid& domain, const ChunkId& id) override { return nodes_->find(domain, id); }
   std::unique_ptr<Commit> begin_commit(const Uuid& domain) override {
     return std::make_unique<SqliteCommit>(database_, *nodes_, domain);
@@ -86,6 +96,7 @@ class SqliteCatalog final : public Catalog {
   }
   std::optional<PointTraffic> traffic(const Uuid& point) override { return TrafficTable(database_).find(point); }
   void trim_nodes() override { nodes_->trim(); }
+  void visit_last_chunks(const std::function<void(const ChunkId&)>& visit) override { nodes_->visit_chunks(visit); }
 
  private:
   std::filesystem::path directory_;

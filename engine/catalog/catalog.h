@@ -48,6 +48,9 @@ class Catalog {
   // The newest committed point of a machine in a store, as far as this catalog knows.
   virtual std::optional<RestorePoint> last_point(const Uuid& store, const Uuid& machine) = 0;
 
+  // Those of other machines in the same store, the newest first, at most `most`: a new machine may be like one of them.
+  virtual std::vector<RestorePoint> last_points_of_others(const Uuid& store, const Uuid& machine, std::size_t most) = 0;
+
   // Tree nodes of the last point, so that planning needs no round trips. nullopt where it is not cached.
   virtual std::optional<Bytes> node(const Uuid& domain, const ChunkId& id) = 0;
 
@@ -69,6 +72,8 @@ class Catalog {
 
   // Drops cached nodes that no machine's last point reaches, once they outweigh those that are reached.
   virtual void trim_nodes() = 0;
+  // Every chunk that a last point's image maps name, as far as their nodes are cached; one may come several times.
+  virtual void visit_last_chunks(const std::function<void(const ChunkId&)>& visit) = 0;
 };
 
 }  // namespace vmferry::catalog

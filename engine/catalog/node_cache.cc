@@ -1,6 +1,7 @@
 #include "engine/catalog/node_cache.h"
 
 #include "protocol/error.h"
+#include "protocol/image_map.h"
 #include "protocol/point.h"
 
 namespace vmferry::catalog {
@@ -94,6 +95,35 @@ void NodeCache::trim() {
   sqlite::Statement set(database_, "INSERT OR REPLACE INTO counters VALUES ('node_bytes', ?1), ('node_bytes_reached', ?1)");
   set.bind(1, static_cast<std::int64_t>(reached)).run();
   transaction.commit();
+}
+
+void NodeCache::visit_chunks(const std::function<void(const ChunkId&)>& visit) {
+  sqlite::Statement points(database_, "SELECT domain, body FROM last_points");
+  while (points.step()) {
+    const auto domain = domain_number(Uuid::from_bytes(points.blob(0)));
+    if (!domain) continue;
+    for (const PointDisk& disk : decode_point(points.blob(1)).disks)
+      if (disk.image_map.levels > 0)
+        visit_below(*domain, disk.image_map.node, static_cast<std::uint8_t>(disk.image_map.levels - 1), visit);
+  }
+}
+
+void NodeCache::visit_below(std::int64_t domain, const ChunkId& id, std::uint8_t level,
+                            const std::function<void(const ChunkId&)>& visit) {
+  find_.bind(1, id.view()).bind(2, domain);
+  TreeNode node;
+  if (find_.step()) try {
+      node = parse_tree_node(find_.blob(1));
+    } catch (const Error&) {  // a damaged cache entry names nothing
+    }
+  find_.reset();
+  if (node.level != level) return;
+  for (const TreeEntry& entry : node.entries) {
+    const MapEntry slice = decode_map_entry(entry.key, entry.value);
+    if (slice.kind == MapKind::data) visit(slice.chunk);
+  }
+  for (const TreeNode::Child& child : node.children)
+    visit_below(domain, child.node, static_cast<std::uint8_t>(level - 1), visit);
 }
 
 std::uint64_t NodeCache::mark_tree(std::int64_t domain, const TreeRoot& root) {

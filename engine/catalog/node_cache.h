@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -25,9 +26,14 @@ class NodeCache {
   // Drops what no last point reaches, once that is more than what is reached. In one transaction.
   void trim();
 
+  // The chunks that the last points' image maps name, as far as their nodes are here.
+  void visit_chunks(const std::function<void(const ChunkId&)>& visit);
+
  private:
   std::optional<std::int64_t> domain_number(const Uuid& domain);
   std::uint64_t mark_tree(std::int64_t domain, const TreeRoot& root);
+  void visit_below(std::int64_t domain, const ChunkId& id, std::uint8_t level,
+                   const std::function<void(const ChunkId&)>& visit);
   void mark_below(std::int64_t domain, const ChunkId& id, std::uint8_t level, std::uint64_t& bytes);
 
   sqlite::Database& database_;

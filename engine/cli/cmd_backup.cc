@@ -17,6 +17,7 @@ struct BackupArguments {
   std::vector<std::string> keep;
   std::vector<std::string> disks, skip_disks;
   bool adopt = false;
+  bool no_delta = false;
 };
 
 class BackupProgress final : public backup::BackupEvents {
@@ -81,6 +82,11 @@ nlohmann::json json_of(const RestorePoint& point) {
           {"chunks", report.chunks},
           {"new_chunks", report.new_chunks},
           {"new_bytes", report.new_bytes},
+          {"delta_chunks", report.delta_chunks},
+          {"delta_bytes", report.delta_bytes},
+          {"delta_wire_bytes", report.delta_wire_bytes},
+          {"node_wire_bytes", report.node_wire_bytes},
+          {"whole_again_chunks", report.whole_again_chunks},
           {"sent_bytes", report.sent_bytes},
           {"received_bytes", report.received_bytes},
           {"stored_bytes", report.stored_bytes},
@@ -126,6 +132,9 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   // There is no line that stronger compression could relieve: the store's disk is in this host, and a unix socket is as fast.
   if (options.compression.automatic && !has_line(settings.target)) options.compression = {false, 3};
   options.spool_directory = settings.spool_directory;
+  catalog::SignatureStore signatures(catalog::SignatureStore::file_beside(settings.catalog));
+  options.signatures = &signatures;
+  options.deltas = !arguments.no_delta;
   RestorePoint point;
   {
     BackupProgress progress(settings);
@@ -169,6 +178,7 @@ void add_backup_command(CLI::App& app, Invocation& invocation) {
       ->add_option("--compression", invocation.settings.compression_text,
                    "auto (the strongest that still fills the line; level 3 where there is no line), or a level from 1 to 19")
       ->type_name("auto|1..19");
+  command->add_flag("--no-delta", arguments->no_delta, "Send changed chunks whole, for comparison");
   command->add_flag("--adopt", arguments->adopt, "Take a name over from another machine or disk");
   command->callback([&invocation, arguments] {
     invocation.run = [&invocation, arguments] { return run_backup_command(invocation.settings, *arguments); };

@@ -105,7 +105,8 @@ void append_with(const SumKernel& kernel, ByteView content, std::uint32_t block_
     kernel.strong(lanes, count, block_bytes, strong);
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint32_t weak = kernel.weak(lanes[i], block_bytes) + seed_part;
-      for (std::size_t b = 0; b < weak_sum_bytes; ++b) entries[at++] = static_cast<std::byte>(weak >> (24 - 8 * b) & 0xff);
+      for (std::size_t b = 0; b < weak_sum_bytes; ++b)
+        entries[at++] = static_cast<std::byte>(weak >> (24 - 8 * b) & 0xff);
       std::memcpy(&entries[at], strong[i].data(), strong_bytes);
       at += strong_bytes;
     }

@@ -38,10 +38,10 @@ VMFERRY_AVX2_INLINE void load_transposed(const std::byte* const* blocks, std::si
 
 // AVX2 has no rotation: by whole bytes it is a shuffle, by 63 an addition and a shift.
 VMFERRY_AVX2_INLINE void mix(__m256i& a, __m256i& b, __m256i& c, __m256i& d, __m256i x, __m256i y) {
-  const __m256i by24 = _mm256_setr_epi8(3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10, 3, 4, 5, 6, 7, 0, 1, 2, 11,
-                                        12, 13, 14, 15, 8, 9, 10);
-  const __m256i by16 = _mm256_setr_epi8(2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9, 2, 3, 4, 5, 6, 7, 0, 1, 10,
-                                        11, 12, 13, 14, 15, 8, 9);
+  const __m256i by24 = _mm256_setr_epi8(3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10,
+                                        3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10);
+  const __m256i by16 = _mm256_setr_epi8(2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9,
+                                        2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9);
   a = _mm256_add_epi64(_mm256_add_epi64(a, x), b);
   d = _mm256_shuffle_epi32(_mm256_xor_si256(d, a), 0xb1);
   c = _mm256_add_epi64(c, d);
@@ -66,8 +66,8 @@ VMFERRY_AVX2_INLINE void mix_round(__m256i (&v)[16], const __m256i (&m)[16]) {
   mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
 }
 
-VMFERRY_AVX2_INLINE void compress(__m256i (&h)[8], const std::byte* const* blocks, std::size_t at, std::uint64_t counter,
-                                  bool last) {
+VMFERRY_AVX2_INLINE void compress(__m256i (&h)[8], const std::byte* const* blocks, std::size_t at,
+                                  std::uint64_t counter, bool last) {
   __m256i m[16];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i) load_transposed(blocks, at + 32 * i, m + 4 * i);

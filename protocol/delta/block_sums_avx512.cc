@@ -70,8 +70,8 @@ VMFERRY_AVX512_INLINE void mix_round(__m512i (&v)[16], const __m512i (&m)[16]) {
   mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
 }
 
-VMFERRY_AVX512_INLINE void compress(__m512i (&h)[8], const std::byte* const* blocks, std::size_t at, std::uint64_t counter,
-                                    bool last) {
+VMFERRY_AVX512_INLINE void compress(__m512i (&h)[8], const std::byte* const* blocks, std::size_t at,
+                                    std::uint64_t counter, bool last) {
   __m512i m[16];
   load_transposed(blocks, at, m);
   load_transposed(blocks, at + 64, m + 8);
@@ -157,7 +157,8 @@ VMFERRY_AVX512 std::uint32_t weak(const std::byte* block, std::size_t block_byte
   return sum;
 }
 
-// weak_multiplier is odd, so it has an inverse, and sixteen steps become one sum over prefixes: with d(i) what step i adds,
+// weak_multiplier is odd, so it has an inverse, and sixteen steps become one sum over prefixes: with d(i) what step i
+// adds,
 //   sum(k) = M^k (sum(0) + d(1) M^-1 + ... + d(k) M^-k).
 constexpr std::uint32_t weak_inverse = [] {
   std::uint32_t inverse = 1;
@@ -176,8 +177,8 @@ VMFERRY_AVX512_INLINE __m512i add_shifted(__m512i prefix) {
   return _mm512_add_epi32(prefix, _mm512_alignr_epi32(prefix, _mm512_setzero_si512(), 16 - Lanes));
 }
 
-VMFERRY_AVX512 std::uint32_t roll(const WeakRoll& rolled, const std::byte* window, std::uint32_t sum, std::size_t steps,
-                                  WeakHits& hits) {
+VMFERRY_AVX512 std::uint32_t roll(const WeakRoll& rolled, const std::byte* window, std::uint32_t sum,
+                                  std::size_t steps, WeakHits& hits) {
   static constexpr StepPowers powers = [] {
     StepPowers made;
     std::uint32_t forward = 1;

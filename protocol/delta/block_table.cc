@@ -46,7 +46,8 @@ void BlockTable::insert(std::uint32_t block) {
       slots_[slot] = {added.weak, block + 1};
       return;
     }
-    if (slots_[slot].weak == added.weak && std::ranges::equal(blocks_[slots_[slot].block - 1].strong, added.strong)) return;
+    if (slots_[slot].weak != added.weak) continue;
+    if (std::ranges::equal(blocks_[slots_[slot].block - 1].strong, added.strong)) return;
   }
 }
 
@@ -67,7 +68,8 @@ std::optional<std::size_t> BlockTable::find(std::uint32_t weak, const StrongSum&
 }
 
 std::optional<std::size_t> BlockTable::at(std::int64_t from) const noexcept {
-  const auto found = std::ranges::lower_bound(blocks_, from, {}, [](const BasisBlock& block) { return std::int64_t{block.from}; });
+  const auto place = [](const BasisBlock& block) { return std::int64_t{block.from}; };
+  const auto found = std::ranges::lower_bound(blocks_, from, {}, place);
   if (found == blocks_.end() || found->from != from) return std::nullopt;
   return static_cast<std::size_t>(found - blocks_.begin());
 }

@@ -1,5 +1,6 @@
-// BlockTable: the blocks of one length in a basis, by their weak sums. Every search is bounded, whatever the sums are: of equal
-// blocks only the first is kept, and where too many sums fall together, the later ones are not found. One thread.
+// BlockTable: the blocks of one length in a basis, by their weak sums. Every search is bounded, whatever the sums
+// are: of equal blocks only the first is kept, and where too many sums fall together, the later ones are not found.
+// One thread.
 #pragma once
 
 #include <cstdint>

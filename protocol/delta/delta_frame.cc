@@ -6,6 +6,7 @@
 
 #include "protocol/checksum.h"
 #include "protocol/compression.h"
+#include "protocol/delta/context.h"
 #include "protocol/delta/librsync_delta.h"
 #include "protocol/delta/librsync_patch.h"
 #include "protocol/delta/operations.h"
@@ -44,12 +45,14 @@ std::uint64_t sum_of_lengths(std::span<const Entry> entries) {
 // What any sender must keep to: a fault in the caller, so not an Error.
 std::uint64_t check_caller(std::span<const FrameChunk> chunks, ByteView content, std::span<const DeltaBasis> basis) {
   const std::uint64_t basis_bytes = sum_of_lengths(basis);
-  const bool lengths_right =
-      std::ranges::all_of(chunks, [](const FrameChunk& chunk) { return chunk.length != 0 && chunk.length <= limits::chunk_size_max; }) &&
-      std::ranges::all_of(basis, [](const DeltaBasis& part) { return part.length <= limits::chunk_size_max; });
-  if (chunks.empty() || chunks.size() > limits::frame_chunks_max || content.size() > limits::frame_content_max || basis.empty() ||
-      basis.size() > limits::delta_basis_chunks_max || basis_bytes > limits::delta_basis_max || !lengths_right ||
-      sum_of_lengths(chunks) != content.size())
+  const auto too_short_or_long = [](const FrameChunk& chunk) {
+    return chunk.length == 0 || chunk.length > limits::chunk_size_max;
+  };
+  const auto too_long = [](const DeltaBasis& part) { return part.length > limits::chunk_size_max; };
+  const bool lengths_right = std::ranges::none_of(chunks, too_short_or_long) && std::ranges::none_of(basis, too_long);
+  if (chunks.empty() || chunks.size() > limits::frame_chunks_max || content.size() > limits::frame_content_max ||
+      basis.empty() || basis.size() > limits::delta_basis_chunks_max || basis_bytes > limits::delta_basis_max ||
+      !lengths_right || sum_of_lengths(chunks) != content.size())
     throw std::logic_error("no such delta frame");
   return basis_bytes;
 }
@@ -59,12 +62,13 @@ std::uint64_t check_caller(std::span<const FrameChunk> chunks, ByteView content,
 struct DeltaFrameBuilder::State {
   Compressor zstd;
   Bytes literals;
+  Bytes context;
   Bytes payload;  // grows to the largest once
 
   // Room for the payload of a frame that is smaller than size_max, and what zstd wants past it while it works.
   std::span<std::byte> room(std::size_t payload_max);
-  Bytes frame(DeltaKind kind, std::span<const FrameChunk> chunks, std::size_t content_bytes, std::span<const DeltaBasis> basis,
-              ByteView packed) const;
+  Bytes frame(DeltaKind kind, std::span<const FrameChunk> chunks, std::size_t content_bytes,
+              std::span<const DeltaBasis> basis, ByteView packed) const;
 };
 
 std::span<std::byte> DeltaFrameBuilder::State::room(std::size_t payload_max) {
@@ -100,7 +104,7 @@ Bytes DeltaFrameBuilder::State::frame(DeltaKind kind, std::span<const FrameChunk
 }
 
 DeltaFrameBuilder::DeltaFrameBuilder(int compression_level)
-    : state_(std::make_unique<State>(State{Compressor(compression_level), {}, {}})) {}
+    : state_(std::make_unique<State>(State{Compressor(compression_level), {}, {}, {}})) {}
 DeltaFrameBuilder::~DeltaFrameBuilder() = default;
 DeltaFrameBuilder::DeltaFrameBuilder(DeltaFrameBuilder&&) noexcept = default;
 
@@ -114,7 +118,8 @@ Bytes DeltaFrameBuilder::copies(std::span<const FrameChunk> chunks, ByteView con
   std::uint64_t done = 0;
   for (const Copy& copy : copies) {
     const std::uint64_t end = std::uint64_t{copy.at} + copy.length;
-    if (copy.at < done || copy.length == 0 || end > content.size() || std::uint64_t{copy.from} + copy.length > basis_bytes)
+    if (copy.at < done || copy.length == 0 || end > content.size() ||
+        std::uint64_t{copy.from} + copy.length > basis_bytes)
       throw std::logic_error("copies that no matcher makes");
     const ByteView literal = content.subspan(done, copy.at - done);
     state.literals.insert(state.literals.end(), literal.begin(), literal.end());
@@ -127,12 +132,14 @@ Bytes DeltaFrameBuilder::copies(std::span<const FrameChunk> chunks, ByteView con
   const Bytes operations = encode_operations(copies);
   if (payload_max == 0 || operations.size() > operations_bytes_max(content.size())) return {};
   const std::span<std::byte> room = state.room(payload_max);
-  // Two zstd frames: in one, the numbers would spoil the statistics of the literals (and cost twice as much themselves).
+  // Two zstd frames: in one, the numbers would spoil the statistics of the literals (and cost twice as much
+  // themselves).
   const auto first = state.zstd.compress(operations, room);
   if (!first || *first > payload_max) return {};
   std::size_t packed = *first;
   if (!state.literals.empty()) {
-    const auto second = state.zstd.compress(state.literals, room.subspan(packed));
+    context_of_content(content, copies, state.context);
+    const auto second = state.zstd.compress(state.literals, room.subspan(packed), state.context);
     if (!second || packed + *second > payload_max) return {};
     packed += *second;
   }
@@ -166,7 +173,8 @@ DeltaFrameView parse_delta_frame(ByteView bytes) {
   const std::uint32_t stored_bytes = in.u32();
   if (chunk_count == 0 || chunk_count > limits::frame_chunks_max) throw_malformed("bad chunk count");
   if (basis_count == 0 || basis_count > limits::delta_basis_chunks_max) throw_malformed("bad basis count");
-  if (frame.content_bytes == 0 || frame.content_bytes > limits::frame_content_max) throw_malformed("bad content length");
+  if (frame.content_bytes == 0 || frame.content_bytes > limits::frame_content_max)
+    throw_malformed("bad content length");
   if (stored_bytes == 0 || stored_bytes > limits::frame_stored_max) throw_malformed("bad stored length");
   if (bytes.size() != bytes_around_payload(chunk_count, basis_count) + stored_bytes)
     throw_malformed("its length is not what its header says");
@@ -197,11 +205,13 @@ DeltaFrameView parse_delta_frame(ByteView bytes) {
 
 struct DeltaPatcher::State {
   Decompressor zstd;
-  Bytes unpacked;  // operations and literals
+  Bytes operations;
+  Bytes literals;
+  Bytes context;
   Bytes content;
   std::vector<Copy> copies;
 
-  std::size_t decompress(const DeltaFrameView& frame, std::span<std::byte> out, ByteView prefix);
+  ByteView decompress(ByteView packed, Bytes& out, std::size_t bytes_max, ByteView prefix);
   void patch(const DeltaFrameView& frame, ByteView basis);
 };
 
@@ -209,44 +219,54 @@ DeltaPatcher::DeltaPatcher() : state_(std::make_unique<State>()) {}
 DeltaPatcher::~DeltaPatcher() = default;
 DeltaPatcher::DeltaPatcher(DeltaPatcher&&) noexcept = default;
 
-std::size_t DeltaPatcher::State::decompress(const DeltaFrameView& frame, std::span<std::byte> out, ByteView prefix) {
+ByteView DeltaPatcher::State::decompress(ByteView packed, Bytes& out, std::size_t bytes_max, ByteView prefix) {
+  if (out.size() < bytes_max) out.resize(bytes_max);
   std::string why;
-  const auto got = zstd.decompress(frame.payload, out, prefix, why);
+  const auto got = zstd.decompress(packed, std::span(out).first(bytes_max), prefix, why);
   if (!got) throw_malformed("its payload does not decompress: " + why);
-  return *got;
+  return ByteView(out).first(*got);
 }
 
 ByteView DeltaPatcher::rebuild(const DeltaFrameView& frame, ByteView basis) {
   if (frame.content_bytes > limits::frame_content_max || basis.size() != frame.basis_bytes)
     throw std::logic_error("a delta frame that was not parsed, or another basis");
   State& state = *state_;
-  if (state.content.size() < frame.content_bytes) state.content.resize(frame.content_bytes);
   if (frame.kind == DeltaKind::copies)
     state.patch(frame, basis);
-  else if (state.decompress(frame, std::span(state.content).first(frame.content_bytes), basis) != frame.content_bytes)
+  else if (state.decompress(frame.payload, state.content, frame.content_bytes, basis).size() != frame.content_bytes)
     throw_malformed("its content is too short");
   return ByteView(state.content).first(frame.content_bytes);
 }
 
 void DeltaPatcher::State::patch(const DeltaFrameView& frame, ByteView basis) {
-  const std::size_t unpacked_max = operations_bytes_max(frame.content_bytes) + frame.content_bytes;
-  if (unpacked.size() < unpacked_max) unpacked.resize(unpacked_max);
-  const std::size_t got = decompress(frame, std::span(unpacked).first(unpacked_max), {});
-  ByteReader in(ByteView(unpacked).first(got), "a delta's operations");
+  const std::size_t first = Decompressor::frame_bytes(frame.payload);
+  if (first == 0) throw_malformed("its payload does not begin with operations");
+  ByteReader in(decompress(frame.payload.first(first), operations, operations_bytes_max(frame.content_bytes), {}),
+                "a delta's operations");
   decode_operations(in, frame.content_bytes, frame.basis_bytes, copies);
+  in.expect_end();
 
   std::uint64_t copied = 0;
   for (const Copy& copy : copies) copied += copy.length;
-  if (in.rest().size() != frame.content_bytes - copied) throw_malformed("its copies and literals do not add up to its content");
+  const auto literal_bytes = static_cast<std::size_t>(frame.content_bytes - copied);
+  ByteView rest = frame.payload.subspan(first);
+  if (rest.empty() != (literal_bytes == 0)) throw_malformed("its copies and literals do not add up to its content");
+  if (literal_bytes > 0) {
+    context_of_basis(basis, copies, context);
+    rest = decompress(rest, literals, literal_bytes, context);
+    if (rest.size() != literal_bytes) throw_malformed("its copies and literals do not add up to its content");
+  }
+  if (content.size() < frame.content_bytes) content.resize(frame.content_bytes);
   LibrsyncDeltaWriter delta;
-  delta.reserve(16 * copies.size() + in.rest().size() + 64);
+  delta.reserve(16 * copies.size() + literal_bytes + 64);
   std::uint32_t done = 0;
   for (const Copy& copy : copies) {
-    delta.literal(in.bytes(copy.at - done));
+    delta.literal(rest.first(copy.at - done));
+    rest = rest.subspan(copy.at - done);
     delta.copy(copy.from, copy.length);
     done = copy.at + copy.length;
   }
-  delta.literal(in.rest());
+  delta.literal(rest);
   delta.end();
   if (!librsync_patch(basis, delta.view(), std::span(content).first(frame.content_bytes)))
     throw_malformed("librsync does not patch it");

@@ -1,4 +1,5 @@
-// LibrsyncDeltaWriter: librsync's delta file, operation by operation: a magic, commands with big-endian parameters, an end.
+// LibrsyncDeltaWriter: librsync's delta file, operation by operation: a magic, commands with big-endian parameters,
+// an end.
 #pragma once
 
 #include "protocol/bytes.h"

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "protocol/delta/block_table.h"
+#include "protocol/delta/refine.h"
 #include "protocol/delta/sum_kernel.h"
 #include "protocol/limits.h"
 
@@ -90,6 +91,7 @@ std::span<const Copy> Matcher::match(ByteView content, std::span<const BasisPart
   std::ranges::sort(state.block_lengths, std::greater{});
   state.block_lengths.erase(std::unique(state.block_lengths.begin(), state.block_lengths.end()), state.block_lengths.end());
   for (const std::uint32_t block_bytes : state.block_lengths) state.roll_between(basis, block_bytes);
+  refine(content, basis, state.copies);
   return state.copies;
 }
 

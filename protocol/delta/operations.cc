@@ -12,8 +12,12 @@ namespace {
 constexpr unsigned unit_log_max = 16;
 constexpr std::size_t columns = 3;
 
-std::uint64_t zigzag(std::int64_t value) { return (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63); }
-std::int64_t unzigzag(std::uint64_t value) { return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1); }
+std::uint64_t zigzag(std::int64_t value) {
+  return (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63);
+}
+std::int64_t unzigzag(std::uint64_t value) {
+  return static_cast<std::int64_t>(value >> 1) ^ -static_cast<std::int64_t>(value & 1);
+}
 
 // Whole units are even, all else odd.
 std::uint64_t in_units(std::uint64_t value, unsigned log) {
@@ -71,7 +75,8 @@ Bytes encode_operations(std::span<const Copy> copies) {
   return std::move(out).take();
 }
 
-void decode_operations(ByteReader& in, std::uint32_t content_bytes, std::uint32_t basis_bytes, std::vector<Copy>& copies) {
+void decode_operations(ByteReader& in, std::uint32_t content_bytes, std::uint32_t basis_bytes,
+                       std::vector<Copy>& copies) {
   const unsigned log = in.u8();
   if (log > unit_log_max) refuse("bad unit");
   const std::uint64_t count = in.varint();
@@ -93,7 +98,8 @@ void decode_operations(ByteReader& in, std::uint32_t content_bytes, std::uint32_
   std::int64_t basis_end = 0;
   for (std::size_t i = 0; i < copies.size(); ++i) {
     Copy& copy = copies[i];
-    if (literals[i] + std::uint64_t{copy.length} > content_bytes - done) refuse("operations make more than the content");
+    if (literals[i] + std::uint64_t{copy.length} > content_bytes - done)
+      refuse("operations make more than the content");
     copy.at = static_cast<std::uint32_t>(done + literals[i]);
     done += literals[i] + std::uint64_t{copy.length};
     const std::int64_t from = basis_end + literals[i] + unzigzag(number(in, log));

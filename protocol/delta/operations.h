@@ -1,5 +1,5 @@
-// The operations of a delta frame of kind `copies`, as docs/format/delta-frame.md has them: numbers in columns, so that zstd sees
-// like beside like, and in units of a block, of which most are multiples.
+// The operations of a delta frame of kind `copies`, as docs/format/delta-frame.md has them: numbers in columns, so
+// that zstd sees like beside like, and in units of a block, of which most are multiples.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,9 @@ constexpr std::size_t operations_bytes_max(std::size_t content_bytes) noexcept {
 
 // copies: as Matcher gives them.
 Bytes encode_operations(std::span<const Copy> copies);
-// Takes them off the reader's front. What comes back is ascending, disjoint, within content and basis. Error{malformed}.
-void decode_operations(ByteReader& in, std::uint32_t content_bytes, std::uint32_t basis_bytes, std::vector<Copy>& copies);
+// Takes them off the reader's front. What comes back is ascending, disjoint, within content and basis.
+// Error{malformed}.
+void decode_operations(ByteReader& in, std::uint32_t content_bytes, std::uint32_t basis_bytes,
+                       std::vector<Copy>& copies);
 
 }  // namespace vmferry::delta

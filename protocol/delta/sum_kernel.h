@@ -1,5 +1,5 @@
-// SumKernel: the two sums of blocks, and the rolled weak sum, as one instruction set computes them. What block_sums.h promises
-// and the matcher are built on it. Functions of their arguments; thread-safe.
+// SumKernel: the two sums of blocks, and the rolled weak sum, as one instruction set computes them. What block_sums.h
+// promises and the matcher are built on it. Functions of their arguments; thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -54,9 +54,11 @@ struct SumKernel {
   std::uint32_t (*weak)(const std::byte* block, std::size_t block_bytes);
   // The strong sums of `count` (1 .. sum_lanes_max) blocks of the same length, wherever each is.
   void (*strong)(const std::byte* const* blocks, std::size_t count, std::size_t block_bytes, StrongSum* sums);
-  // Moves the window at `window`, whose sum is `sum`, by `steps` (at most roll_steps_max) bytes; block_bytes + steps bytes are
-  // read. Returns the last sum; hits: the steps (1 .. steps) after which the sum passes the filter, in order.
-  std::uint32_t (*roll)(const WeakRoll& roll, const std::byte* window, std::uint32_t sum, std::size_t steps, WeakHits& hits);
+  // Moves the window at `window`, whose sum is `sum`, by `steps` (at most roll_steps_max) bytes; block_bytes + steps
+  // bytes are read. Returns the last sum; hits: the steps (1 .. steps) after which the sum passes the filter, in
+  // order.
+  std::uint32_t (*roll)(const WeakRoll& roll, const std::byte* window, std::uint32_t sum, std::size_t steps,
+                        WeakHits& hits);
 };
 
 const SumKernel& portable_kernel() noexcept;

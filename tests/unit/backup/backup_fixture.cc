@@ -50,6 +50,8 @@ RestorePoint BackupTest::run_with(BackupOptions options, const Wrap& wrap, Backu
   const Source source = Source::open(disk(), {});
   const auto catalog = catalog::Catalog::open(catalog_file());
   const catalog::ClientIdentity client = catalog->client();
+  catalog::SignatureStore signatures(signature_file());
+  options.signatures = &signatures;
   LocalSession local(*store_, target::ClientFacts{client.uuid, client.name});
   target::TargetSession& session = wrap ? wrap(local.session()) : local.session();
   BackupEvents silent;

@@ -75,6 +75,7 @@ class BackupTest : public testing::Test {
   BackupTest();
   std::filesystem::path disk() const { return directory_ / "disk.raw"; }
   std::filesystem::path catalog_file() const { return directory_ / "catalog/catalog.sqlite"; }
+  std::filesystem::path signature_file() const { return catalog::SignatureStore::file_beside(catalog_file()); }
   void reopen_store();
 
   RestorePoint run(const BackupOptions& options = {}) { return run_with(options, nullptr); }

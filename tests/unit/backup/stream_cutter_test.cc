@@ -76,7 +76,7 @@ std::vector<FormerCut> as_former(const CutRun& run) {
   std::vector<FormerCut> cuts;
   std::uint64_t at = 0;
   for (const StreamCutter::Cut& cut : run.cuts) {
-    cuts.push_back(FormerCut{at, cut.length, cut.zero ? FormerCut::Kind::gap : FormerCut::Kind::chunk, false, false, cut.id});
+    cuts.push_back(FormerCut{at, cut.length, cut.zero ? FormerCut::Kind::gap : FormerCut::Kind::chunk, false, false, 0, cut.id});
     at += cut.length;
   }
   // As an image map has it: neighbouring zeros are one entry.
@@ -193,7 +193,7 @@ TEST(StreamCutter, AnOpaqueStreamKeepsEveryFormerCutWhereItsBytesChanged) {
   std::vector<FormerCut> cuts;
   for (std::uint64_t i = 0; i < 40; ++i) {
     const Bytes file = test::random_bytes(100 + i, 300);
-    cuts.push_back(FormerCut{stream.size(), 300, FormerCut::Kind::chunk, false, false, chunk_id_of(key, file)});
+    cuts.push_back(FormerCut{stream.size(), 300, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(key, file)});
     stream.insert(stream.end(), file.begin(), file.end());
   }
   stream[7 * 300 + 5] ^= std::byte{1};
@@ -210,8 +210,8 @@ TEST(StreamCutter, AnOpaqueStreamCutsByContentWhereNothingWasBefore) {
   const Bytes file = test::random_bytes(10, 1000);
   Bytes stream = gap;
   stream.insert(stream.end(), file.begin(), file.end());
-  ListedCuts former({FormerCut{0, gap.size(), FormerCut::Kind::gap, false, false, {}},
-                     FormerCut{gap.size(), 1000, FormerCut::Kind::chunk, false, false, chunk_id_of(key, file)}});
+  ListedCuts former({FormerCut{0, gap.size(), FormerCut::Kind::gap, false, false, 0, {}},
+                     FormerCut{gap.size(), 1000, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(key, file)}});
   const CutRun result = run(chunker, stream, &former, CutRule::as_former, random);
   std::vector<std::size_t> expected = plain_cuts(chunker, gap);
   expected.push_back(stream.size());

@@ -98,6 +98,20 @@ TEST(TrafficReportTest, EveryStreamOfARealDiskHasItsPath) {
   EXPECT_EQ(read, bytes);
 }
 
+TEST(TrafficReportTest, WhatIsOfNoDiskIsTheMachinesOwnFiles) {
+  TrafficLedger ledger;
+  StreamInfo stream;
+  stream.kind = StreamKind::outside;
+  const AccountNumber account = ledger.open(0, stream);
+  ledger.read(account, 100);
+  ledger.read(ledger.open(7, StreamInfo{}), 10);
+  const catalog::PointTraffic traffic = name_traffic(ledger, {}, {});
+  ASSERT_EQ(traffic.rows.size(), 2U);
+  EXPECT_EQ(traffic.rows[0].path, "[the machine's files]");
+  EXPECT_EQ(traffic.rows[1].path, "[the machine's files]");
+  EXPECT_EQ(traffic.rows[0].disk, "");
+}
+
 // A volume whose file index says what a test wants.
 class WrittenIndex final : public DiskLayout {
  public:
