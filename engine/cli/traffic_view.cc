@@ -14,7 +14,7 @@ using catalog::TrafficPoint;
 
 std::uint64_t saturated(std::uint64_t whole, std::uint64_t part) { return whole > part ? whole - part : 0; }
 
-// What is neither of files nor of trees.
+// What is neither of streams nor of trees: offers, headers, the commit.
 std::uint64_t other_sent(const TrafficPoint& point) {
   return saturated(point.sent_bytes, point.streams.sent + point.trees.sent);
 }
@@ -99,7 +99,7 @@ std::string traffic_sentence(const TrafficPoint& point) {
   if (streams.whole > 0)
     parts.push_back(human_bytes(saturated(streams.sent, streams.delta_sent)) + " whole for " + human_bytes(streams.whole));
   if (point.trees.sent > 0) parts.push_back(human_bytes(point.trees.sent) + " file system trees");
-  if (other_sent(point) > 0) parts.push_back(human_bytes(other_sent(point)) + " machine files and protocol");
+  if (other_sent(point) > 0) parts.push_back(human_bytes(other_sent(point)) + " protocol");
   for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? ": " : ", ") + parts[i];
   return text;
 }
@@ -126,7 +126,7 @@ std::string traffic_table(const std::string& head, const TrafficLines& lines, co
   if (const std::uint64_t other = other_sent(point); other > 0) {
     TrafficBytes rest;
     rest.sent = other;
-    add(rest, "(machine files and protocol)");
+    add(rest, "(protocol)");
   }
   row(table, total, "all");
   return table.text();

@@ -143,7 +143,7 @@ TEST(TrafficViewTest, TheFirstSentenceSaysHowMuchAndOfWhat) {
   const PointTraffic traffic = a_night();
   EXPECT_EQ(traffic_sentence(traffic.point),
             "21.0 MiB sent for 1.1 GiB read: 15.0 MiB as deltas of 310.0 MiB of changed chunks, 4.0 MiB whole for 19.0 MiB, 1.0 "
-            "MiB file system trees, 1.0 MiB machine files and protocol");
+            "MiB file system trees, 1.0 MiB protocol");
   EXPECT_EQ(traffic_sentence({}), "0 B sent for 0 B read");
 }
 
@@ -153,7 +153,7 @@ TEST(TrafficViewTest, TheTablesSumIsWhatTheBackupSentAndNothingReachesTheTermina
   EXPECT_THAT(table, HasSubstr("(1 others)"));
   EXPECT_THAT(table, HasSubstr("(18,432 unchanged)"));
   EXPECT_THAT(table, HasSubstr("(file system trees)"));
-  EXPECT_THAT(table, HasSubstr("(machine files and protocol)"));
+  EXPECT_THAT(table, HasSubstr("(protocol)"));
   const std::string last = table.substr(table.rfind('\n', table.size() - 2) + 1);
   EXPECT_TRUE(last.starts_with("21.0 MiB")) << table;
   EXPECT_THAT(traffic_table("FILE", largest_files(traffic, 9), traffic.point), HasSubstr("/evil\\x1b[2Jname"));
