@@ -20,7 +20,8 @@ constexpr double line_growth = 2;
 constexpr double line_change = 1.3;
 constexpr int believe_first = 16, believe_most = 256;
 
-// zstd 1.5.4: thread time per level, frames of 512 KiB of programs, headers and archives; only the steps between them count.
+// zstd 1.5.4: thread time per level, frames of 512 KiB of programs, headers and archives; only the steps between them
+// count.
 constexpr std::array<double, CompressionChoice::level_max + 1> cost = {
     0,    2.6,  3.2,  4.4,  5.1,  7.6,  10.6, 12.2, 14.7,  15.0,
     17.3, 23.6, 24.0, 51.3, 62.9, 72.3, 147,  171,  207.0, 329};
@@ -52,8 +53,8 @@ void CompressionGovernor::sent(const FrameTiming& frame) {
   window_ = {};
 }
 
-// A line that is full blocks the threads; what they are blocked can go into stronger compression. One that is not is waiting for
-// them, unless they wait for the disk themselves.
+// A line that is full blocks the threads; what they are blocked can go into stronger compression. One that is not is
+// waiting for them, unless they wait for the disk themselves.
 void CompressionGovernor::decide() {
   const auto all = static_cast<double>(window_.all_us());
   const double blocked = static_cast<double>(window_.blocked_us) / all;
@@ -69,7 +70,8 @@ void CompressionGovernor::decide() {
   if (blocked > blocked_share_of_idle_line || static_cast<double>(window_.starved_us) / all > starved_share_max) return;
   ++windows_without_block_;
   // As much as the line took when it was full: it still takes it, and the queue before it fills up again.
-  if (out_bytes_per_us >= line_bytes_per_us_ && line_bytes_per_us_ > 0 && windows_without_block_ <= refill_windows_max) return;
+  if (out_bytes_per_us >= line_bytes_per_us_ && line_bytes_per_us_ > 0 && windows_without_block_ <= refill_windows_max)
+    return;
   double budget_us = 0;
   if (line_bytes_per_us_ > 0) {
     if (out_bytes_per_us > line_bytes_per_us_ || windows_without_block_ > 1) line_bytes_per_us_ *= line_growth;
@@ -79,7 +81,8 @@ void CompressionGovernor::decide() {
 }
 
 void CompressionGovernor::line_measured(double bytes_per_us) {
-  const bool is_another = bytes_per_us > line_bytes_per_us_ * line_change || bytes_per_us * line_change < line_bytes_per_us_;
+  const bool is_another =
+      bytes_per_us > line_bytes_per_us_ * line_change || bytes_per_us * line_change < line_bytes_per_us_;
   if (is_another) {
     believed_windows_ = 0;
     believe_next_ = believe_first;

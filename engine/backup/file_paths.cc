@@ -29,7 +29,8 @@ void FilePaths::look(DiskLayout& layout, std::uint32_t volume) {
 void FilePaths::keep(const NameEntry& entry) {
   if (is_root(entry.record)) return;  // its own name in itself
   const auto found = wanted_.find(entry.record);
-  const bool is_better = found != wanted_.end() && (found->second.text.empty() || (found->second.is_short && !entry.is_short_name));
+  const bool is_better =
+      found != wanted_.end() && (found->second.text.empty() || (found->second.is_short && !entry.is_short_name));
   const bool keeps_directory = entry.is_directory && !entry.is_short_name;
   if (!is_better && !keeps_directory) return;
   const std::string name = shown(entry.name);

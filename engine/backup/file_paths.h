@@ -1,5 +1,5 @@
-// FilePaths: paths of some files of one volume, found in one walk over its file index. Say which with want(), then look(), then
-// ask for path(). Directories are kept in memory, up to a bound. One thread.
+// FilePaths: paths of some files of one volume, found in one walk over its file index. Say which with want(), then
+// look(), then ask for path(). Directories are kept in memory, up to a bound. One thread.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,9 @@ class FilePaths {
   void want(MftReference record) { wanted_[record]; }
   void look(DiskLayout& layout, std::uint32_t volume);
 
-  // "/Users/ann/a.txt", the first link's long name; "/[...]/a.txt" where it is very long; "[lost]/a.txt" where its directories do
-  // not lead to the root; "[file 1234]" where it has no name or its directories are too many. A '/' in a name is "\x2f".
+  // "/Users/ann/a.txt", the first link's long name; "/[...]/a.txt" where it is very long; "[lost]/a.txt" where its
+  // directories do not lead to the root; "[file 1234]" where it has no name or its directories are too many. A '/' in a
+  // name is "\x2f".
   std::string path(MftReference record) const;
 
  private:

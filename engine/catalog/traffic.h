@@ -1,5 +1,5 @@
-// PointTraffic: why a backup sent what it sent, stream by stream, as the catalog keeps it and `vmferry explain` tells it.
-// Values; docs/format/catalog.md has what is stored of them.
+// PointTraffic: why a backup sent what it sent, stream by stream, as the catalog keeps it and `vmferry explain` tells
+// it. Values; docs/format/catalog.md has what is stored of them.
 #pragma once
 
 #include <cstddef>
@@ -65,8 +65,8 @@ struct PointTraffic {
   bool operator==(const PointTraffic&) const = default;
 };
 
-// The rows that sent most (of equals, those that were read most), at most rows_max; one more, "[smaller ones]", has the sum
-// of the others.
+// The rows that sent most (of equals, those that were read most), at most rows_max; one more, "[smaller ones]", has the
+// sum of the others.
 void keep_largest_rows(std::vector<TrafficRow>& rows, std::size_t rows_max);
 
 // Rows as the catalog stores them: sorted by disk, volume and path, paths front-coded, all compressed.

@@ -13,7 +13,8 @@ Bytes encode_totals(const TrafficPoint& point) {
   for (const TrafficBytes& bytes : {point.streams, point.trees})
     for (const std::uint64_t value : {bytes.read, bytes.reused, bytes.delta, bytes.whole, bytes.sent, bytes.delta_sent})
       out.varint(value);
-  for (const std::uint64_t value : {point.unchanged_streams, point.unchanged_bytes, point.sent_bytes}) out.varint(value);
+  for (const std::uint64_t value : {point.unchanged_streams, point.unchanged_bytes, point.sent_bytes})
+    out.varint(value);
   return std::move(out).take();
 }
 
@@ -23,7 +24,8 @@ void decode_totals(ByteView totals, TrafficPoint& point) {
     for (std::uint64_t* value :
          {&bytes->read, &bytes->reused, &bytes->delta, &bytes->whole, &bytes->sent, &bytes->delta_sent})
       *value = in.varint();
-  for (std::uint64_t* value : {&point.unchanged_streams, &point.unchanged_bytes, &point.sent_bytes}) *value = in.varint();
+  for (std::uint64_t* value : {&point.unchanged_streams, &point.unchanged_bytes, &point.sent_bytes})
+    *value = in.varint();
   in.expect_end();
 }
 
@@ -54,9 +56,10 @@ void TrafficTable::add(const PointTraffic& traffic) {
   insert.bind_text(4, point.machine_name).bind(5, static_cast<std::int64_t>(point.number)).bind(6, point.taken_ms);
   insert.bind(7, totals).bind(8, static_cast<std::int64_t>(packed.bytes)).bind(9, packed.packed).run();
 
-  sqlite::Statement trim(database_,
-                         "DELETE FROM traffic WHERE store = ?1 AND machine = ?2 AND number <= (SELECT number FROM traffic "
-                         "WHERE store = ?1 AND machine = ?2 ORDER BY number DESC LIMIT 1 OFFSET ?3)");
+  sqlite::Statement trim(
+      database_,
+      "DELETE FROM traffic WHERE store = ?1 AND machine = ?2 AND number <= (SELECT number FROM traffic "
+      "WHERE store = ?1 AND machine = ?2 ORDER BY number DESC LIMIT 1 OFFSET ?3)");
   trim.bind(1, point.store.view()).bind(2, point.machine.view());
   trim.bind(3, static_cast<std::int64_t>(traffic_points_max)).run();
 }

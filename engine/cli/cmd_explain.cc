@@ -26,9 +26,10 @@ struct ExplainArguments {
 std::unique_ptr<catalog::Catalog> open_catalog(const Settings& settings) {
   std::error_code failed;
   if (!std::filesystem::exists(settings.catalog, failed))  // opening would make an empty one
-    throw Error(ErrorCode::not_found, "there is no catalog here", settings.catalog.string(),
-                "explain answers from the catalog of the controller that makes the backups: run it there, or name its file "
-                "with --catalog");
+    throw Error(
+        ErrorCode::not_found, "there is no catalog here", settings.catalog.string(),
+        "explain answers from the catalog of the controller that makes the backups: run it there, or name its file "
+        "with --catalog");
   return catalog::Catalog::open(settings.catalog);
 }
 
@@ -58,9 +59,10 @@ int list_points(const Settings& settings, const std::vector<catalog::TrafficPoin
   Table table({"NAME", "POINT", "ID", "TAKEN", "SENT", "DELTAS", "WHOLE", "TREES"}, {1, 4, 5, 6, 7});
   for (const catalog::TrafficPoint& point : points) {
     const std::uint64_t deltas = point.streams.delta_sent;
-    table.row({printable(point.machine_name), std::to_string(point.number), short_id(point.point), local_time_ms(point.taken_ms),
-               human_bytes(point.sent_bytes), human_bytes(deltas),
-               human_bytes(point.streams.sent > deltas ? point.streams.sent - deltas : 0), human_bytes(point.trees.sent)});
+    table.row({printable(point.machine_name), std::to_string(point.number), short_id(point.point),
+               local_time_ms(point.taken_ms), human_bytes(point.sent_bytes), human_bytes(deltas),
+               human_bytes(point.streams.sent > deltas ? point.streams.sent - deltas : 0),
+               human_bytes(point.trees.sent)});
   }
   std::fputs(table.text().c_str(), stdout);
   return exit_done;
@@ -102,7 +104,8 @@ int run_explain_command(const Settings& settings, const ExplainArguments& argume
   }
   const Reference reference = parse_reference(arguments.name, arguments.at);
   if (reference.path)
-    throw Error(ErrorCode::usage, "explain takes a machine and a point, no path", arguments.name, "--all shows every file");
+    throw Error(ErrorCode::usage, "explain takes a machine and a point, no path", arguments.name,
+                "--all shows every file");
   const auto points = catalog->traffic_points(reference.point.machine);
   const catalog::ClientIdentity client = catalog->client();
   const catalog::TrafficPoint picked = pick_traffic(reference.point, points, client.name, client.uuid);
@@ -118,10 +121,13 @@ int run_explain_command(const Settings& settings, const ExplainArguments& argume
 
 void add_explain_command(CLI::App& app, Invocation& invocation) {
   auto arguments = std::make_shared<ExplainArguments>();
-  CLI::App* command = app.add_subcommand("explain", "Say why a backup sent what it sent: the largest directories and files");
+  CLI::App* command =
+      app.add_subcommand("explain", "Say why a backup sent what it sent: the largest directories and files");
   command->footer(
-      "Answers from the catalog; no target is needed. Each byte is in one line of a table, so lines add up to what the\n"
-      "backup sent. READ = REUSED (the target had it) + DELTA (in chunks sent as deltas) + WHOLE (in chunks sent whole).\n\n"
+      "Answers from the catalog; no target is needed. Each byte is in one line of a table, so lines add up to what "
+      "the\n"
+      "backup sent. READ = REUSED (the target had it) + DELTA (in chunks sent as deltas) + WHOLE (in chunks sent "
+      "whole).\n\n"
       "Examples:\n"
       "  vmferry explain web1                   # the newest backup\n"
       "  vmferry explain web1@12 --by file --limit 50\n"
@@ -134,7 +140,8 @@ void add_explain_command(CLI::App& app, Invocation& invocation) {
                     ->type_name("20");
   command->add_flag("--all", arguments->all, "Every file, and every directory with files of its own")->excludes(limit);
   command->add_flag("--points", arguments->points, "List the backups that can be explained");
-  command->add_option("--at", arguments->at, "The newest backup not after this local time")->type_name("'2026-11-22 04:00'");
+  command->add_option("--at", arguments->at, "The newest backup not after this local time")
+      ->type_name("'2026-11-22 04:00'");
   command->callback([&invocation, arguments] {
     invocation.run = [&invocation, arguments] { return run_explain_command(invocation.settings, *arguments); };
   });

@@ -29,7 +29,8 @@ class VolumeWords {
 
   std::string before(const TrafficRow& row) const {
     std::string words = several_disks_ ? row.disk : "";
-    if (several_volumes_ && row.volume != 0) words += (words.empty() ? "volume " : " volume ") + std::to_string(row.volume);
+    if (several_volumes_ && row.volume != 0)
+      words += (words.empty() ? "volume " : " volume ") + std::to_string(row.volume);
     return words.empty() ? words : words + ":";
   }
 
@@ -54,7 +55,8 @@ void keep_lines(TrafficLines& list, std::size_t limit) {
   }
 }
 
-// The directory that a row belongs to, without a '/' at its end: "" is the root. A directory's own index belongs to itself.
+// The directory that a row belongs to, without a '/' at its end: "" is the root. A directory's own index belongs to
+// itself.
 std::string_view directory_of(const TrafficRow& row) {
   std::string_view path = row.path;
   if (row.kind == TrafficKind::stream)
@@ -84,7 +86,8 @@ class TreeSums {
   }
 
   void add_row(std::string_view directory, const TrafficRow& row) {
-    while (stack_.back().length > 0 && !is_below(directory, std::string_view(path_).substr(0, stack_.back().length))) pop();
+    while (stack_.back().length > 0 && !is_below(directory, std::string_view(path_).substr(0, stack_.back().length)))
+      pop();
     for (std::size_t at = stack_.back().length; at < directory.size();) {
       at = std::min(directory.size(), directory.find('/', at + 1));
       stack_.push_back({at, {}, false});
@@ -118,7 +121,8 @@ class TreeSums {
     } else {
       add(stack_.empty() ? list_.others : stack_.back().sum, level.sum);
     }
-    if (!stack_.empty()) stack_.back().has_lines_below = stack_.back().has_lines_below || has_line || level.has_lines_below;
+    if (!stack_.empty())
+      stack_.back().has_lines_below = stack_.back().has_lines_below || has_line || level.has_lines_below;
   }
 
   const std::string words_;
@@ -133,7 +137,8 @@ class TreeSums {
 TrafficLines largest_files(const catalog::PointTraffic& traffic, std::size_t limit) {
   const VolumeWords words(traffic.rows);
   TrafficLines list;
-  for (const TrafficRow& row : traffic.rows) list.lines.push_back({words.before(row) + row.path, false, row.files, row.bytes});
+  for (const TrafficRow& row : traffic.rows)
+    list.lines.push_back({words.before(row) + row.path, false, row.files, row.bytes});
   keep_lines(list, limit);
   return list;
 }
@@ -168,7 +173,8 @@ TrafficLines largest_directories(const catalog::PointTraffic& traffic, std::size
   for (std::size_t i = 0; i < files.size();) {
     TreeSums sums(words.before(*files[i].row), threshold, list);
     const std::size_t first = i;
-    for (; i < files.size() && volume_of(files[i]) == volume_of(files[first]); ++i) sums.add_row(files[i].directory, *files[i].row);
+    for (; i < files.size() && volume_of(files[i]) == volume_of(files[first]); ++i)
+      sums.add_row(files[i].directory, *files[i].row);
     sums.finish();
   }
   keep_lines(list, limit);

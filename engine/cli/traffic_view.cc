@@ -62,14 +62,16 @@ void row(Table& table, const TrafficBytes& bytes, const std::string& what) {
 catalog::TrafficPoint pick_traffic(const PointName& name, const std::vector<TrafficPoint>& points,
                                    const std::string& own_client_name, const Uuid& own_client) {
   if (!is_this_client(name.client, own_client_name, own_client))
-    throw Error(ErrorCode::usage, "the catalog knows only the backups of its own controller", name.client + "/" + name.machine,
+    throw Error(ErrorCode::usage, "the catalog knows only the backups of its own controller",
+                name.client + "/" + name.machine,
                 "run vmferry explain on that controller, or name its catalog with --catalog");
   std::vector<TrafficPoint> of_name;
   for (const TrafficPoint& point : points)
     if (point.machine_name == name.machine) of_name.push_back(point);
   if (of_name.empty())
-    throw Error(ErrorCode::not_found, "the catalog has no account of a backup of this machine", name.machine,
-                "`vmferry explain --points` lists what it has; the next backup adds one (older versions of vmferry kept none)");
+    throw Error(
+        ErrorCode::not_found, "the catalog has no account of a backup of this machine", name.machine,
+        "`vmferry explain --points` lists what it has; the next backup adds one (older versions of vmferry kept none)");
   const auto newer = [](const TrafficPoint& a, const TrafficPoint& b) {
     return a.taken_ms != b.taken_ms ? a.taken_ms > b.taken_ms : a.number > b.number;
   };
@@ -79,15 +81,16 @@ catalog::TrafficPoint pick_traffic(const PointName& name, const std::vector<Traf
   std::stable_partition(of_name.begin(), of_name.end(), [&](const TrafficPoint& point) {
     return point.machine == newest.machine && point.store == newest.store;
   });
-  const auto found = std::find_if(of_name.begin(), of_name.end(), [&](const TrafficPoint& point) { return fits(name, point); });
+  const auto found =
+      std::find_if(of_name.begin(), of_name.end(), [&](const TrafficPoint& point) { return fits(name, point); });
   if (found != of_name.end()) return *found;
-  const auto [oldest, last] = std::minmax_element(of_name.begin(), of_name.end(), [](const TrafficPoint& a, const TrafficPoint& b) {
-    return a.number < b.number;
-  });
+  const auto [oldest, last] = std::minmax_element(
+      of_name.begin(), of_name.end(), [](const TrafficPoint& a, const TrafficPoint& b) { return a.number < b.number; });
   throw Error(ErrorCode::not_found, "the catalog has no account of this point", name.machine,
               "it has " + std::to_string(of_name.size()) + ", from " + std::to_string(oldest->number) + " to " +
-                  std::to_string(last->number) + "; it keeps a machine's newest " + std::to_string(catalog::traffic_points_max) +
-                  ". `vmferry explain " + name.machine + " --points` lists them");
+                  std::to_string(last->number) + "; it keeps a machine's newest " +
+                  std::to_string(catalog::traffic_points_max) + ". `vmferry explain " + name.machine +
+                  " --points` lists them");
 }
 
 std::string traffic_sentence(const TrafficPoint& point) {
@@ -95,9 +98,11 @@ std::string traffic_sentence(const TrafficPoint& point) {
   std::string text = human_bytes(point.sent_bytes) + " sent for " + human_bytes(read_bytes(point)) + " read";
   std::vector<std::string> parts;
   if (streams.delta > 0)
-    parts.push_back(human_bytes(streams.delta_sent) + " as deltas of " + human_bytes(streams.delta) + " of changed chunks");
+    parts.push_back(human_bytes(streams.delta_sent) + " as deltas of " + human_bytes(streams.delta) +
+                    " of changed chunks");
   if (streams.whole > 0)
-    parts.push_back(human_bytes(saturated(streams.sent, streams.delta_sent)) + " whole for " + human_bytes(streams.whole));
+    parts.push_back(human_bytes(saturated(streams.sent, streams.delta_sent)) + " whole for " +
+                    human_bytes(streams.whole));
   if (point.trees.sent > 0) parts.push_back(human_bytes(point.trees.sent) + " file system trees");
   if (other_sent(point) > 0) parts.push_back(human_bytes(other_sent(point)) + " protocol");
   for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? ": " : ", ") + parts[i];
@@ -111,7 +116,8 @@ std::string traffic_table(const std::string& head, const TrafficLines& lines, co
     row(table, bytes, what);
     total += bytes;
   };
-  for (const TrafficLine& line : lines.lines) add(line.bytes, printable(line.path) + (line.is_rest ? " (the rest)" : ""));
+  for (const TrafficLine& line : lines.lines)
+    add(line.bytes, printable(line.path) + (line.is_rest ? " (the rest)" : ""));
   if (lines.others.streams > 0) add(lines.others.bytes, "(" + human_count(lines.others.streams) + " others)");
   if (point.unchanged_streams > 0) {
     TrafficBytes unchanged;
@@ -142,14 +148,15 @@ std::string traffic_summary(const catalog::PointTraffic& traffic) {
   };
   std::string text = line("deltas", streams.delta_sent,
                           "for " + human_bytes(streams.delta) + " of changed chunks; " +
-                              human_bytes(saturated(streams.sent, streams.delta_sent)) + " for " + human_bytes(streams.whole) +
-                              " of new ones");
+                              human_bytes(saturated(streams.sent, streams.delta_sent)) + " for " +
+                              human_bytes(streams.whole) + " of new ones");
   const TrafficLines largest = largest_files(traffic, 3);
   std::string others;
   for (std::size_t i = 1; i < largest.lines.size(); ++i)
     if (largest.lines[i].bytes.sent > 0)
       others += ", " + printable(largest.lines[i].path) + " " + human_bytes(largest.lines[i].bytes.sent);
-  if (!largest.lines.empty()) text += line("largest", largest.lines.front().bytes.sent, printable(largest.lines.front().path) + others);
+  if (!largest.lines.empty())
+    text += line("largest", largest.lines.front().bytes.sent, printable(largest.lines.front().path) + others);
   return text;
 }
 

@@ -1,5 +1,5 @@
-// What a person or a program is shown of a backup's traffic. Pure: values in, values and text out. In every list each byte
-// is in one line only, so lines add up.
+// What a person or a program is shown of a backup's traffic. Pure: values in, values and text out. In every list each
+// byte is in one line only, so lines add up.
 #pragma once
 
 #include <cstddef>
@@ -30,9 +30,9 @@ struct TrafficLines {
 
 // At most `limit` lines.
 TrafficLines largest_files(const catalog::PointTraffic& traffic, std::size_t limit);
-// A directory has a line when it sent at least `percent` of all, not counting what lines of directories below it have. So a
-// directory that only holds another one has none, and one with a thousand small ones in it has one for all of them.
-// percent 0: every directory with files of its own that sent something.
+// A directory has a line when it sent at least `percent` of all, not counting what lines of directories below it have.
+// So a directory that only holds another one has none, and one with a thousand small ones in it has one for all of
+// them. percent 0: every directory with files of its own that sent something.
 TrafficLines largest_directories(const catalog::PointTraffic& traffic, std::size_t limit, unsigned percent);
 
 // The point that a name means: of the machine and store of that name's newest backup; else of another one. Throws

@@ -1,5 +1,6 @@
-// The governor against simulated lines: a few threads compress frames into a queue that the line empties. Seconds per MiB and
-// ratio of each level are zstd's, as measured over 17 MiB of programs, headers and archives in frames of 512 KiB.
+// The governor against simulated lines: a few threads compress frames into a queue that the line empties. Seconds per
+// MiB and ratio of each level are zstd's, as measured over 17 MiB of programs, headers and archives in frames of 512
+// KiB.
 #include "engine/backup/compression_governor.h"
 
 #include <gtest/gtest.h>
@@ -57,7 +58,8 @@ Line steady(double bytes_per_second) {
 }
 
 // A thread that finds the queue full waits until its frame fits.
-Simulated simulate(const Line& line, const CompressionChoice& choice, double content_bytes, const Costs& costs = programs) {
+Simulated simulate(const Line& line, const CompressionChoice& choice, double content_bytes,
+                   const Costs& costs = programs) {
   struct Thread {
     double free = 0, begun = 0, compressed = 0, out = 0;
     int level = 0;  // 0: nothing left to do
@@ -114,7 +116,8 @@ void expect_near_the_best(const Line& line, double content_bytes, const Costs& c
   const Simulated run = simulate(line, automatic, content_bytes, costs);
   EXPECT_LE(run.seconds, best.seconds * 1.10) << "best level " << best.levels.back() << ": " << best.seconds << " s";
   if (std::getenv("VMFERRY_PRINT") != nullptr)
-    std::printf("  best %2d: %7.2f s; auto %7.2f s, ends at %d\n", best.levels.back(), best.seconds, run.seconds, run.levels.back());
+    std::printf("  best %2d: %7.2f s; auto %7.2f s, ends at %d\n", best.levels.back(), best.seconds, run.seconds,
+                run.levels.back());
 }
 
 TEST(CompressionGovernorTest, ComesNearTheBestFixedLevelOnEveryLine) {
@@ -145,7 +148,8 @@ TEST(CompressionGovernorTest, SettlesAndThenSeldomMoves) {
   for (const double rate : {line_10mbit, 4 * line_10mbit, line_100mbit, 3 * line_100mbit, line_1gbit}) {
     const Simulated run = simulate(steady(rate), automatic, 2048 * MiB);
     int changes = 0;
-    for (std::size_t i = run.levels.size() / 2; i < run.levels.size(); ++i) changes += run.levels[i] != run.levels[i - 1] ? 1 : 0;
+    for (std::size_t i = run.levels.size() / 2; i < run.levels.size(); ++i)
+      changes += run.levels[i] != run.levels[i - 1] ? 1 : 0;
     // A try at a stronger one costs two changes, and tries become rarer.
     EXPECT_LE(changes, 2 + run.seconds / 2 / 5) << rate << ": " << run.seconds << " s";
   }

@@ -1,5 +1,5 @@
-// name_traffic: every stream of a real disk gets the name that libntfs-3g would give it; what a hostile guest writes into its
-// directories stays bounded.
+// name_traffic: every stream of a real disk gets the name that libntfs-3g would give it; what a hostile guest writes
+// into its directories stays bounded.
 #include "engine/backup/traffic_report.h"
 
 #include <gmock/gmock.h>
@@ -71,7 +71,8 @@ TEST(TrafficReportTest, EveryStreamOfARealDiskHasItsPath) {
   for (const catalog::TrafficRow& row : traffic.rows) {
     (row.kind == catalog::TrafficKind::rest ? rest : files).insert(row.path);
     EXPECT_EQ(row.volume, row.path == "[partition tables and gaps]" ? 0U : row.path[1] == 'v' ? 1U : 2U) << row.path;
-    EXPECT_EQ(row.kind == catalog::TrafficKind::stream, row.path.back() == ']' ? row.path[0] == '/' : row.path.find(':') != std::string::npos)
+    EXPECT_EQ(row.kind == catalog::TrafficKind::stream,
+              row.path.back() == ']' ? row.path[0] == '/' : row.path.find(':') != std::string::npos)
         << row.path;
     read += row.bytes.read;
   }
@@ -83,8 +84,9 @@ TEST(TrafficReportTest, EveryStreamOfARealDiskHasItsPath) {
   for (const test::NtfsStream& stream : judge.all_streams())
     if (!stream.ranges.empty()) expected.insert((stream.path.empty() ? "[file]" : stream.path) + suffix_of(stream));
   EXPECT_EQ(files, expected);
-  EXPECT_THAT(files, testing::IsSupersetOf({"/$MFT", "/Users/ann/letters [index]", "/Users/ann/\xc3\xa4\xc3\xb6\xe2\x82\xac.db",
-                                            "/Users/ann/\xc3\xa4\xc3\xb6\xe2\x82\xac.db:zone"}));
+  EXPECT_THAT(
+      files, testing::IsSupersetOf({"/$MFT", "/Users/ann/letters [index]", "/Users/ann/\xc3\xa4\xc3\xb6\xe2\x82\xac.db",
+                                    "/Users/ann/\xc3\xa4\xc3\xb6\xe2\x82\xac.db:zone"}));
   EXPECT_THAT(rest, testing::IsSupersetOf({"[volume 1, not cracked]", "[partition tables and gaps]"}));
 
   // Few rows: the largest stay, the sum too.
@@ -115,7 +117,8 @@ TEST(TrafficReportTest, WhatIsOfNoDiskIsTheMachinesOwnFiles) {
 // A volume whose file index says what a test wants.
 class WrittenIndex final : public DiskLayout {
  public:
-  void add(MftReference parent, MftReference record, std::u16string name, bool is_directory = false, bool is_short = false) {
+  void add(MftReference parent, MftReference record, std::u16string name, bool is_directory = false,
+           bool is_short = false) {
     NameEntry entry;
     entry.parent = parent;
     entry.record = record;

@@ -1,5 +1,5 @@
-// The catalog's account of why a backup sent what it sent: it comes back as it was put in, bounded, and with the backup or not
-// at all.
+// The catalog's account of why a backup sent what it sent: it comes back as it was put in, bounded, and with the backup
+// or not at all.
 #include "engine/catalog/traffic.h"
 
 #include <gmock/gmock.h>
@@ -112,10 +112,11 @@ TEST_F(TrafficTest, AMachinesOldestPointsGoAndNobodyElses) {
   sqlite::Database database = open_database(file());
   {  // all nights but the last two at once: each commit waits for the disk
     sqlite::Transaction transaction(database);
-    sqlite::Statement insert(database,
-                             "INSERT INTO traffic (store, machine, point, machine_name, number, taken_ms, totals, row_bytes, "
-                             "rows) SELECT store, ?, randomblob(16), 'web1', ?, taken_ms, totals, row_bytes, rows FROM "
-                             "traffic WHERE machine_name = 'web2'");
+    sqlite::Statement insert(
+        database,
+        "INSERT INTO traffic (store, machine, point, machine_name, number, taken_ms, totals, row_bytes, "
+        "rows) SELECT store, ?, randomblob(16), 'web1', ?, taken_ms, totals, row_bytes, rows FROM "
+        "traffic WHERE machine_name = 'web2'");
     const Uuid machine = some_point(1).machine_uuid;
     for (std::int64_t number = 1; number <= 400; ++number) insert.bind(1, machine.view()).bind(2, number).run();
     transaction.commit();

@@ -36,7 +36,8 @@ TEST(SettingsTest, CompressionIsAutomaticUnlessALevelIsGiven) {
 TEST(SettingsTest, AnImpossibleCompressionIsRefused) {
   for (const char* text : {"0", "20", "-1", "3x", "fast", "99999999999999999999", " 3"})
     EXPECT_THROW(choice_of("", text), Error) << text;
-  for (const char* config : {"compression = 0", "compression_level = 20", "compression = 3.5", "compression = true", "compresion = 3"})
+  for (const char* config :
+       {"compression = 0", "compression_level = 20", "compression = 3.5", "compression = true", "compresion = 3"})
     EXPECT_THROW(choice_of(config), Error) << config;
 }
 

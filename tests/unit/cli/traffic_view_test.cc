@@ -68,7 +68,8 @@ TEST(TrafficViewTest, ADirectoryThatOnlyHoldsAnotherHasNoLineAndSmallOnesAreSumm
 
 TEST(TrafficViewTest, AParentWithALineBelowShowsOnlyTheRest) {
   const TrafficLines list = largest_directories(
-      traffic_of({row("/a/big/x", 500), row("/a/1/x", 30), row("/a/2/x", 20), row("/a.b/x", 100), row("/a", 60)}), 20, 5);
+      traffic_of({row("/a/big/x", 500), row("/a/1/x", 30), row("/a/2/x", 20), row("/a.b/x", 100), row("/a", 60)}), 20,
+      5);
   EXPECT_THAT(paths(list), ElementsAre("/a/big", "/a.b", "/ (the rest)", "/a (the rest)"));
   EXPECT_EQ(list.lines[3].bytes.sent, 50U);
 }
@@ -83,7 +84,8 @@ TEST(TrafficViewTest, ADirectorysIndexBelongsToItAndWhatIsNoFileStandsAlone) {
 }
 
 TEST(TrafficViewTest, WhereThereAreSeveralVolumesEachLineSaysWhich) {
-  std::vector<TrafficRow> rows{row("/x/a", 10), row("/x/a", 20), row("[partition tables and gaps]", 5, TrafficKind::rest)};
+  std::vector<TrafficRow> rows{row("/x/a", 10), row("/x/a", 20),
+                               row("[partition tables and gaps]", 5, TrafficKind::rest)};
   rows[1].volume = 3;
   rows[2].volume = 0;
   EXPECT_THAT(paths(largest_directories(traffic_of(rows), 20, 3)),
@@ -129,7 +131,8 @@ TEST(TrafficViewTest, FiftyThousandDeepPathsTakeNoLongTime) {
 }
 
 PointTraffic a_night() {
-  PointTraffic traffic = traffic_of({row("/x/y.db", 12 * MiB), row("/x/z.db", 4 * MiB), row("/evil\x1b[2Jname", 3 * MiB)});
+  PointTraffic traffic =
+      traffic_of({row("/x/y.db", 12 * MiB), row("/x/z.db", 4 * MiB), row("/evil\x1b[2Jname", 3 * MiB)});
   traffic.point.streams.delta_sent = 15 * MiB;
   traffic.point.streams.delta = 310 * MiB;
   traffic.point.unchanged_bytes = 1000 * MiB;
@@ -142,7 +145,8 @@ PointTraffic a_night() {
 TEST(TrafficViewTest, TheFirstSentenceSaysHowMuchAndOfWhat) {
   const PointTraffic traffic = a_night();
   EXPECT_EQ(traffic_sentence(traffic.point),
-            "21.0 MiB sent for 1.1 GiB read: 15.0 MiB as deltas of 310.0 MiB of changed chunks, 4.0 MiB whole for 19.0 MiB, 1.0 "
+            "21.0 MiB sent for 1.1 GiB read: 15.0 MiB as deltas of 310.0 MiB of changed chunks, 4.0 MiB whole for 19.0 "
+            "MiB, 1.0 "
             "MiB file system trees, 1.0 MiB protocol");
   EXPECT_EQ(traffic_sentence({}), "0 B sent for 0 B read");
 }
