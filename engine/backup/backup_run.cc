@@ -74,7 +74,6 @@ struct BackupRun::Attempt {
   std::vector<PointFile> files;
   KnownNodes known_nodes;
   PassCounts counts;
-  TrafficLedger traffic;
   std::shared_ptr<SlabPool> pool;
   std::unique_ptr<ChunkSender> sender;
 };
@@ -227,13 +226,13 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   const std::size_t slab_bytes_max = options_.memory_bytes / 4 * 3;
   attempt.pool = SlabPool::create(chunker_.parameters().size_max, slab_body_bytes, slab_bytes_max);
   SenderOptions sending;
-  sending.compression_level = options_.compression.level;
+  sending.compression = options_.compression;
   sending.threads = threads_or_all(options_.compress_threads);
   sending.offer_bytes_max = slab_bytes_max / 6;
   sending.held_bytes_max = slab_bytes_max / 6;
   sending.deltas = options_.deltas;
-  attempt.sender =
-      std::make_unique<ChunkSender>(session_, *attempt.pool, attempt.traffic, options_.signatures, sending);
+  traffic_ = std::make_unique<TrafficLedger>();
+  attempt.sender = std::make_unique<ChunkSender>(session_, *attempt.pool, *traffic_, options_.signatures, sending);
 
   for (std::size_t i = 0; i < source_.disks().size(); ++i) send_disk(attempt, i);
   for (const SourceFile& file : source_.files()) attempt.files.push_back(send_file(attempt, file));
@@ -274,7 +273,7 @@ void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
 
   MapSpool map(options_.spool_directory, map_sort_bytes);
   DiskPass(*disk.disk, static_cast<std::uint32_t>(index), layout, former_disk.get(), map,
-           {chunker_, key_, *attempt.pool, *attempt.sender, attempt.traffic, attempt.counts, sign_known(attempt.base),
+           {chunker_, key_, *attempt.pool, *attempt.sender, *traffic_, attempt.counts, sign_known(attempt.base),
             [&] { tick(&attempt); }})
       .run();
   former_disk.reset();
@@ -308,8 +307,8 @@ PointFile BackupRun::send_file(Attempt& attempt, const SourceFile& file) {
   StreamInfo stream;
   stream.kind = StreamKind::outside;
   stream.bytes = file.size_bytes;
-  const AccountNumber account = attempt.traffic.open(static_cast<std::uint32_t>(source_.disks().size()), stream);
-  attempt.traffic.read(account, file.size_bytes);
+  const AccountNumber account = traffic_->open(static_cast<std::uint32_t>(source_.disks().size()), stream);
+  traffic_->read(account, file.size_bytes);
   ChunkStep step(chunker_, key_, [&](const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
     attempt.sender->add(cut.id, slab, content, {false, account, 0, nullptr});
     point.chunks.push_back(cut.id);
@@ -382,6 +381,14 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   return point;
 }
 
+catalog::PointTraffic BackupRun::traffic_of(const RestorePoint& point) const {
+  std::vector<std::string> keys;
+  for (const SourceDisk& disk : source_.disks()) keys.push_back(disk.key);
+  catalog::PointTraffic traffic = name_traffic(*traffic_, layouts_, keys);
+  traffic.point.identify(session_.facts().store_uuid, point);
+  return traffic;
+}
+
 // The point is committed: what goes wrong here only makes the next backup slower.
 void BackupRun::remember(RestorePoint& point) {
   try {
@@ -392,6 +399,7 @@ void BackupRun::remember(RestorePoint& point) {
     if (identity_.machine_made_up) commit->made_up_uuid("machine", identity_.name, identity_.machine);
     for (const PointDisk& disk : point.disks)
       if (disk.uuid_made_up) commit->made_up_uuid("disk", disk_memory_name(identity_.name, disk.key), disk.uuid);
+    commit->traffic(traffic_of(point));
     commit->finish(session_.facts().store_uuid, point);
     catalog_.trim_nodes();
     if (options_.signatures != nullptr) {

@@ -12,6 +12,7 @@
 #include "engine/backup/disk_pass.h"
 #include "engine/backup/former_point.h"
 #include "engine/backup/identity.h"
+#include "engine/backup/traffic_report.h"
 #include "engine/backup/tree_sender.h"
 
 namespace vmferry::backup {
@@ -38,6 +39,7 @@ class BackupRun {
                   FormerDisk* former_disk, TreeSender& trees, PointVolume& point);
   PointFile send_file(Attempt& attempt, const SourceFile& file);
   RestorePoint point_of(Attempt& attempt, const RestorePoint* base) const;
+  catalog::PointTraffic traffic_of(const RestorePoint& point) const;
   void remember(RestorePoint& point);
   void warn(Warning warning);
   void tick(const Attempt* attempt);
@@ -61,6 +63,7 @@ class BackupRun {
   std::vector<std::unique_ptr<DiskLayout>> layouts_;  // beside source_.disks()
   std::vector<Warning> warnings_;
   std::vector<std::string> notes_;
+  std::unique_ptr<TrafficLedger> traffic_;  // of the newest attempt
   std::unique_ptr<NodeSource> nodes_;
   std::optional<NodeSpool> nodes_for_catalog_;
 };

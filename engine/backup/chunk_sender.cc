@@ -1,6 +1,7 @@
 #include "engine/backup/chunk_sender.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +15,17 @@ namespace {
 constexpr std::size_t offered_ids_max = 1u << 20;
 constexpr std::size_t ids_per_offer = 1024;
 
+class Stopwatch {
+ public:
+  std::uint64_t lap_us() {
+    const auto before = std::exchange(at_, std::chrono::steady_clock::now());
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(at_ - before).count());
+  }
+
+ private:
+  std::chrono::steady_clock::time_point at_ = std::chrono::steady_clock::now();
+};
+
 }  // namespace
 
 ChunkSender::ChunkSender(target::TargetSession& session, SlabPool& pool, TrafficLedger& traffic,
@@ -24,6 +36,7 @@ ChunkSender::ChunkSender(target::TargetSession& session, SlabPool& pool, Traffic
       signatures_(signatures),
       options_(options),
       deltas_(options.deltas && signatures != nullptr && session.takes_deltas()),
+      governor_(options.compression, options.threads),
       offered_(offered_ids_max),
       queue_(std::make_shared<FrameQueue>(options.frame_bytes, options.held_bytes_max)) {
   for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { compress_loop(); });
@@ -146,30 +159,55 @@ void ChunkSender::account(const FrameWork& work, const std::vector<std::uint32_t
   traffic_.sent(parts);
 }
 
+void ChunkSender::send(const std::shared_ptr<const FrameWork>& work, FrameBuilder& builder, DeltaEncoder* deltas,
+                       FrameTiming& timing) {
+  Stopwatch watch;
+  timing.bytes_in = work->content.size();
+  if (auto delta = deltas != nullptr ? deltas->encode(*work) : std::nullopt) {
+    timing.bytes_out = delta->frame.size();
+    timing.compress_us += watch.lap_us();
+    queue_->delta_begins(*work);
+    session_.send_delta(delta->frame, [queue = queue_, work](std::optional<std::vector<ChunkId>> whole) {
+      queue->delta_answered(*work, whole);
+    });
+    timing.blocked_us += watch.lap_us();
+    return account(*work, &delta->literal_bytes, delta->frame.size());
+  }
+  std::size_t at = 0;
+  for (const FrameChunk& chunk : work->chunks) {
+    builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
+    at += chunk.length;
+  }
+  const Bytes frame = builder.finish();
+  timing.bytes_out = frame.size();
+  timing.compress_us += watch.lap_us();
+  session_.send_frame(frame);
+  timing.blocked_us += watch.lap_us();
+  account(*work, nullptr, frame.size());
+}
+
 void ChunkSender::compress_loop() try {
-  FrameBuilder builder(options_.compression_level);
+  FrameTiming timing;
+  timing.level = governor_.level();
+  FrameBuilder builder(timing.level);
   std::optional<DeltaEncoder> deltas;
-  if (deltas_) deltas.emplace(*signatures_, options_.compression_level);
+  if (deltas_) deltas.emplace(*signatures_, timing.level);
+  Stopwatch watch;
   while (auto taken = queue_->take()) {
+    timing.starved_us += watch.lap_us();
     const auto work = std::make_shared<const FrameWork>(std::move(*taken));
     sign_all(*work);
     if (work->chunks.empty()) continue;
-    if (auto delta = deltas ? deltas->encode(*work) : std::nullopt) {
-      queue_->delta_begins(*work);
-      session_.send_delta(delta->frame, [queue = queue_, work](std::optional<std::vector<ChunkId>> whole) {
-        queue->delta_answered(*work, whole);
-      });
-      account(*work, &delta->literal_bytes, delta->frame.size());
-      continue;
+    send(work, builder, deltas ? &*deltas : nullptr, timing);
+    governor_.sent(timing);
+    const int level = governor_.level();
+    if (level != timing.level) {
+      builder.set_level(level);
+      if (deltas) deltas->set_level(level);
     }
-    std::size_t at = 0;
-    for (const FrameChunk& chunk : work->chunks) {
-      builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
-      at += chunk.length;
-    }
-    const Bytes frame = builder.finish();
-    session_.send_frame(frame);
-    account(*work, nullptr, frame.size());
+    timing = {};
+    timing.level = level;
+    watch.lap_us();
   }
 } catch (...) {
   queue_->fail(std::current_exception());

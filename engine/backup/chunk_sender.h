@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/backup/chunk_set.h"
+#include "engine/backup/compression_governor.h"
 #include "engine/backup/frame_queue.h"
 #include "engine/backup/slab.h"
 #include "engine/catalog/signature_store.h"
@@ -21,14 +22,16 @@
 
 namespace vmferry::backup {
 
+class DeltaEncoder;
+
 struct SenderOptions {
-  int compression_level = 3;
+  CompressionChoice compression;
   unsigned threads = 1;
   std::size_t frame_bytes = 512u << 10;    // content of a frame, about
   std::size_t offer_bytes_max = 16u << 20;  // held before an offer goes out
   std::size_t held_bytes_max = 16u << 20;   // content of deltas that the target has not answered
   bool deltas = true;                       // where the target takes them
-  delta::SignatureParameters signing;
+  delta::SignatureParameters signing{512, 6, 64};
 };
 
 class ChunkSender {
@@ -60,6 +63,8 @@ class ChunkSender {
 
  private:
   void compress_loop();
+  void send(const std::shared_ptr<const FrameWork>& work, FrameBuilder& builder, DeltaEncoder* deltas,
+            FrameTiming& timing);
   void hold(OfferedChunk chunk, const SlabPointer& slab);
   void sign_all(const FrameWork& work);
   void account(const FrameWork& work, const std::vector<std::uint32_t>* literal_bytes, std::size_t wire_bytes);
@@ -71,6 +76,7 @@ class ChunkSender {
   catalog::SignatureStore* const signatures_;
   const SenderOptions options_;
   const bool deltas_;
+  CompressionGovernor governor_;
   ChunkSet offered_;
   std::function<void()> before_flush_;
   std::shared_ptr<FrameQueue> queue_;  // shared with answers that are still to come

@@ -40,7 +40,7 @@ struct SignatureStore::Open {
     sqlite::DatabaseOptions options;
     options.cache_bytes = 16 << 20;
     options.busy_wait_ms_max = 60'000;
-    options.pragmas = "PRAGMA page_size=8192; PRAGMA temp_store=FILE;";
+    options.pragmas = "PRAGMA page_size=32768; PRAGMA temp_store=FILE;";
     return std::make_unique<sqlite::Database>(file, sqlite::Database::Mode::create,
                                               sqlite::DatabaseWords{"the signature file", "it is made anew"}, options);
   }

@@ -5,6 +5,7 @@
 #include "engine/cli/command.h"
 #include "engine/cli/interrupts.h"
 #include "engine/cli/output.h"
+#include "engine/cli/traffic_view.h"
 
 namespace vmferry::cli {
 namespace {
@@ -115,7 +116,6 @@ void print_for_a_person(const RestorePoint& point) {
   row("new", report.new_bytes, "in " + human_count(report.new_chunks) + " chunks that the target did not have");
   row("sent", report.sent_bytes,
       "received " + human_bytes(report.received_bytes) + ", the store grew by " + human_bytes(report.stored_bytes));
-  std::printf("  took %s\n", human_duration_ms(report.elapsed_ms).c_str());
 }
 
 int run_backup_command(const Settings& settings, const BackupArguments& arguments) {
@@ -132,7 +132,8 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   // There is no line that stronger compression could relieve: the store's disk is in this host, and a unix socket is as fast.
   if (options.compression.automatic && !has_line(settings.target)) options.compression = {false, 3};
   options.spool_directory = settings.spool_directory;
-  catalog::SignatureStore signatures(catalog::SignatureStore::file_beside(settings.catalog));
+  catalog::SignatureStore signatures(catalog::SignatureStore::file_beside(settings.catalog),
+                                     settings.signature_budget_bytes);
   options.signatures = &signatures;
   options.deltas = !arguments.no_delta;
   RestorePoint point;
@@ -141,8 +142,17 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
     point = backup::run_backup(source, options, connection->session(), *catalog, progress, cancelled());
   }
   const int exit_code = point.report.warnings.empty() ? exit_done : exit_warnings;
-  if (settings.json) return print_json(json_of(point), exit_code);
-  if (!settings.quiet) print_for_a_person(point);
+  const auto traffic = catalog->traffic(point.uuid);
+  if (settings.json) {
+    nlohmann::json object = json_of(point);
+    if (traffic) object["traffic"] = traffic_json(*traffic, traffic_lines_default);
+    return print_json(std::move(object), exit_code);
+  }
+  if (!settings.quiet) {
+    print_for_a_person(point);
+    if (traffic) std::fputs(traffic_summary(*traffic).c_str(), stdout);
+    std::printf("  took %s\n", human_duration_ms(point.report.elapsed_ms).c_str());
+  }
   print_warnings(point.report.warnings);
   if (settings.verbose) print_notes(point.report.notes);
   return exit_code;

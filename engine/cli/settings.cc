@@ -36,7 +36,8 @@ std::string compression_in(const toml::value& values) {
 }
 
 void read_config(Settings& settings, const fs::path& file) {
-  static constexpr std::array known = {"target", "catalog", "spool_directory", "compression", "compression_level"};
+  static constexpr std::array known = {"target", "catalog", "spool_directory", "compression", "compression_level",
+                                       "signature_budget_bytes"};
   toml::value values;
   try {
     values = toml::parse(file.string());
@@ -47,6 +48,11 @@ void read_config(Settings& settings, const fs::path& file) {
     if (settings.catalog.empty()) settings.catalog = toml::find_or<std::string>(values, "catalog", "");
     if (settings.spool_directory.empty())
       settings.spool_directory = toml::find_or<std::string>(values, "spool_directory", "");
+    const auto budget = toml::find_or<std::int64_t>(values, "signature_budget_bytes",
+                                                    static_cast<std::int64_t>(settings.signature_budget_bytes));
+    if (budget < 0)
+      throw Error(ErrorCode::usage, "signature_budget_bytes is negative", file.string(), "0 keeps no signatures: no deltas");
+    settings.signature_budget_bytes = static_cast<std::uint64_t>(budget);
     if (settings.compression_text.empty()) settings.compression_text = compression_in(values);
   } catch (const toml::exception& error) {
     throw Error(ErrorCode::usage, "cannot read the configuration", file.string(), error.what());

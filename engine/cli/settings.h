@@ -1,11 +1,13 @@
 // Settings: what every command shares, from the command line, the environment and the configuration file, in this
-// order of precedence. The file is TOML: target, catalog, spool_directory, compression.
+// order of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include "engine/backup/compression_choice.h"
+#include "engine/catalog/signature_store.h"
 
 namespace vmferry::cli {
 
@@ -18,6 +20,7 @@ struct Settings {
   std::filesystem::path spool_directory;
   std::string compression_text;             // as given: "auto", "1" to "19"; empty: not given
   backup::CompressionChoice compression{true, 3};  // what it means
+  std::uint64_t signature_budget_bytes = catalog::SignatureStore::budget_bytes_default;
   bool quiet = false;
   bool verbose = false;
   bool json = false;
