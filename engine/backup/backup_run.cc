@@ -231,6 +231,7 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   sending.offer_bytes_max = slab_bytes_max / 6;
   sending.held_bytes_max = slab_bytes_max / 6;
   sending.deltas = options_.deltas;
+  sending.signing = options_.signing;
   traffic_ = std::make_unique<TrafficLedger>();
   attempt.sender = std::make_unique<ChunkSender>(session_, *attempt.pool, *traffic_, options_.signatures, sending);
 
