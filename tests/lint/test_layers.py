@@ -15,8 +15,9 @@ LAYERS = {
     "engine/target": ["protocol"],
     "engine/backup": ["protocol", "engine/disk", "engine/crack", "engine/catalog", "engine/target"],
     "engine/restore": ["protocol", "engine/disk", "engine/crack", "engine/target"],
+    "engine/measure": ["protocol", "engine/disk", "engine/catalog", "engine/target", "engine/backup"],
     "engine/cli": ["protocol", "engine/disk", "engine/crack", "engine/catalog", "engine/target", "engine/backup",
-                   "engine/restore", "target-server"],
+                   "engine/measure", "engine/restore", "target-server"],
     "target-server": ["protocol"],
 }
 
