@@ -1,5 +1,6 @@
 #include "protocol/frame.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -152,11 +153,20 @@ ByteView FrameDecoder::decode(const FrameView& frame) {
   if (frame.codec == FrameCodec::plain) return frame.payload;
   if (frame.content_bytes > limits::frame_content_max) throw_malformed("bad content length");
   if (state_->content.size() < frame.content_bytes) state_->content.resize(frame.content_bytes);
+  const std::span<std::byte> content = std::span(state_->content).first(frame.content_bytes);
+  decode_into(frame, content);
+  return content;
+}
+
+void FrameDecoder::decode_into(const FrameView& frame, std::span<std::byte> content) {
+  if (content.size() != frame.content_bytes) throw std::logic_error("a frame's content is of another size");
+  if (frame.codec == FrameCodec::plain) {
+    std::ranges::copy(frame.payload, content.begin());
+    return;
+  }
   std::string why = "its content is too short";
-  const auto got = state_->zstd.decompress(frame.payload, std::span(state_->content).first(frame.content_bytes), {}, why);
-  if (got != frame.content_bytes)
+  if (state_->zstd.decompress(frame.payload, content, {}, why) != frame.content_bytes)
     throw Error(ErrorCode::damaged, "a frame does not decompress", frame.chunks.front().id.to_string(), why);
-  return ByteView(state_->content).first(*got);
 }
 
 void FrameDecoder::decode_verified(const FrameView& frame, const DomainKey& key,

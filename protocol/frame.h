@@ -75,6 +75,8 @@ class FrameDecoder {
   // The content of all chunks, one after another. Throws Error{damaged} where the payload does not decode to
   // exactly content_bytes. Does not check ids.
   ByteView decode(const FrameView& frame);
+  // The same into memory of the caller's, which is exactly content_bytes long.
+  void decode_into(const FrameView& frame, std::span<std::byte> content);
   // Decodes, and calls `use` for each chunk whose id is checked against the key: Error{damaged} on a mismatch.
   void decode_verified(const FrameView& frame, const DomainKey& key,
                        const std::function<void(const ChunkId&, ByteView content)>& use);

@@ -20,6 +20,7 @@ constexpr std::chrono::seconds grace{10};
 struct Settings {
   std::string directory, socket;
   std::size_t sessions_max = 16;
+  ServeOptions options;
 };
 
 // SIGINT and SIGTERM are blocked in every thread and waited for in one, which may therefore do anything.
@@ -63,7 +64,7 @@ Outcome serve(const Settings& settings, const Invocation& invocation) {
   StopSignals signals;  // before any thread is there
   const auto opened = store::Store::open(directory, {.socket = socket});
   const auto listener = listen_unix(socket);
-  SessionPool pool(*opened, settings.sessions_max);
+  SessionPool pool(*opened, settings.sessions_max, settings.options);
 
   std::string text;
   for (const Warning& note : opened->notes()) text += "note: " + note.object + ": " + note.message + "\n";
@@ -90,6 +91,12 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--socket", settings->socket, "the socket; default: DIR/serve.sock")->type_name("PATH");
   command->add_option("--sessions", settings->sessions_max, "sessions at a time; more wait")
       ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--rebuild-level", settings->options.rebuild_compression_level,
+                   "compression of what deltas are rebuilt to, 1 (fast) to 19 (small)")
+      ->check(CLI::Range(1, 19))
+      ->type_name("N")
       ->capture_default_str();
   command->footer("Example:\n  vmferry-target serve --store /backup/vmferry\n"
                   "  vmferry backup DISK.vmdk --target unix:///backup/vmferry/serve.sock");

@@ -4,7 +4,6 @@
 #include <iostream>
 
 #include "protocol/error.h"
-#include "target-server/receive/serve_session.h"
 
 namespace vmferry::target_server {
 namespace {
@@ -48,7 +47,7 @@ void SessionPool::run(std::unique_ptr<Transport> transport) {
 
 void SessionPool::serve(Session& session) {
   try {
-    serve_session(*session.transport, store_);
+    serve_session(*session.transport, store_, options_);
   } catch (const std::exception& error) {
     log_line(std::string("session: ") + error.what());
   }

@@ -11,13 +11,15 @@
 #include <thread>
 
 #include "protocol/transport.h"
+#include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
 
 class SessionPool {
  public:
-  SessionPool(store::Store& store, std::size_t sessions_max) : store_(store), sessions_max_(sessions_max) {}
+  SessionPool(store::Store& store, std::size_t sessions_max, const ServeOptions& options)
+      : store_(store), sessions_max_(sessions_max), options_(options) {}
   ~SessionPool();
 
   void run(std::unique_ptr<Transport> transport);  // waits for a free place
@@ -35,6 +37,7 @@ class SessionPool {
 
   store::Store& store_;
   const std::size_t sessions_max_;
+  const ServeOptions options_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool aborting_ = false;

@@ -1,6 +1,7 @@
 #include "target-server/receive/delta_rebuilder.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "protocol/error.h"
 
@@ -16,7 +17,7 @@ Rebuilt DeltaRebuilder::rebuild(ByteView delta_frame) {
     for (const FrameChunk& chunk : view.chunks) rebuilt.whole.push_back(chunk.id);
     return rebuilt;
   }
-  ByteView rest = patcher_.rebuild(view, basis_);
+  ByteView rest = patcher_.rebuild(view, {basis_.get(), view.basis_bytes});
   for (const FrameChunk& chunk : view.chunks) {
     const ByteView content = rest.first(chunk.length);
     rest = rest.subspan(chunk.length);
@@ -46,7 +47,11 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
     ids.push_back(part.id);
     basis_bytes += part.length;
   }
-  basis_.resize(basis_bytes);
+  if (basis_room_ < basis_bytes) {
+    basis_.reset();
+    basis_ = std::make_unique_for_overwrite<std::byte[]>(basis_bytes);
+    basis_room_ = basis_bytes;
+  }
   std::ranges::sort(parts, {}, &Part::id);
   std::ranges::sort(ids);
   ids.erase(std::ranges::unique(ids).begin(), ids.end());
@@ -60,7 +65,7 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
         const std::optional<ByteView> content = frame->find(id);
         for (const Part& part : std::ranges::equal_range(parts, id, {}, &Part::id)) {
           if (!content || content->size() < part.length) return false;
-          std::ranges::copy(content->first(part.length), basis_.begin() + static_cast<std::ptrdiff_t>(part.offset));
+          if (part.length > 0) std::memcpy(basis_.get() + part.offset, content->data(), part.length);
         }
       }
     }

@@ -3,6 +3,8 @@
 // that come out, and each of those is. One thread; several share the decoded frames. Memory: one basis and one content.
 #pragma once
 
+#include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "protocol/delta/delta_frame.h"
@@ -33,7 +35,8 @@ class DeltaRebuilder {
   const DomainKey key_;
   delta::DeltaPatcher patcher_;
   FrameBuilder builder_;
-  Bytes basis_;
+  std::unique_ptr<std::byte[]> basis_;  // not zeroed before it is written
+  std::size_t basis_room_ = 0;
 };
 
 }  // namespace vmferry::target_server

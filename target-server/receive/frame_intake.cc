@@ -8,7 +8,7 @@
 namespace vmferry::target_server {
 namespace {
 
-constexpr std::size_t basis_cache_bytes_max = 32 * limits::MiB;
+constexpr std::size_t basis_cache_bytes_max = 16 * limits::MiB;
 constexpr std::size_t arrived_overhead_bytes = 256;  // so that a queue of empty packets has its bound too
 
 }  // namespace

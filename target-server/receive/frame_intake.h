@@ -24,7 +24,7 @@ namespace vmferry::target_server {
 struct IntakeLimits {
   std::size_t threads = 1;
   std::size_t queue_bytes_max = 0;
-  int rebuild_compression_level = 3;
+  int rebuild_compression_level = 0;
 };
 
 // Both on a worker's thread.

@@ -11,10 +11,13 @@
 
 namespace vmferry::target_server {
 
+// Of what deltas are rebuilt to: docs/decisions/0005-deltas.md, "At the target".
+inline constexpr int rebuild_compression_level_default = 2;
+
 struct ServeOptions {
   std::size_t verify_threads = 1;        // decode and check frames, rebuild deltas, beside the receiving thread
-  std::size_t queue_bytes_max = 32u << 20;
-  int rebuild_compression_level = 3;     // of what deltas are rebuilt to
+  std::size_t queue_bytes_max = 8u << 20;
+  int rebuild_compression_level = rebuild_compression_level_default;
 };
 
 void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {});

@@ -6,7 +6,9 @@
 
 namespace vmferry::store {
 
-DecodedFrame::DecodedFrame(const FrameView& frame, ByteView content) : content_(content.begin(), content.end()) {
+DecodedFrame::DecodedFrame(const FrameView& frame, FrameDecoder& decoder)
+    : content_bytes_(frame.content_bytes), content_(std::make_unique_for_overwrite<std::byte[]>(content_bytes_)) {
+  decoder.decode_into(frame, {content_.get(), content_bytes_});
   slices_.reserve(frame.chunks.size());
   std::size_t offset = 0;
   for (const FrameChunk& chunk : frame.chunks) {
@@ -19,7 +21,7 @@ DecodedFrame::DecodedFrame(const FrameView& frame, ByteView content) : content_(
 std::optional<ByteView> DecodedFrame::find(const ChunkId& id) const {
   const auto found = std::ranges::lower_bound(slices_, id, {}, &Slice::id);
   if (found == slices_.end() || found->id != id) return std::nullopt;
-  return ByteView(content_).subspan(found->offset, found->length);
+  return content().subspan(found->offset, found->length);
 }
 
 DecodedFrames::DecodedFrames(Store& store, std::size_t content_bytes_max, std::optional<DomainKey> key)
@@ -56,16 +58,15 @@ std::shared_ptr<const DecodedFrame> DecodedFrames::decode(const FrameLocation& l
   const Bytes stored = store_.read_frame(location);
   const FrameView frame = parse_frame(stored);
   std::unique_ptr<FrameDecoder> decoder = take_decoder();
-  const ByteView content = decoder->decode(frame);
+  auto decoded = std::make_shared<const DecodedFrame>(frame, *decoder);
   if (key_) {
-    ByteView rest = content;
+    ByteView rest = decoded->content();
     for (const FrameChunk& chunk : frame.chunks) {
       if (chunk_id_of(*key_, rest.first(chunk.length)) != chunk.id)
         throw Error(ErrorCode::damaged, "a chunk is not what its id says", chunk.id.to_string());
       rest = rest.subspan(chunk.length);
     }
   }
-  auto decoded = std::make_shared<const DecodedFrame>(frame, content);
   const std::lock_guard lock(mutex_);
   idle_decoders_.push_back(std::move(decoder));
   return decoded;

@@ -15,16 +15,18 @@ namespace vmferry::store {
 
 class DecodedFrame {
  public:
-  DecodedFrame(const FrameView& frame, ByteView content);
+  DecodedFrame(const FrameView& frame, FrameDecoder& decoder);
   std::optional<ByteView> find(const ChunkId& id) const;
-  std::size_t content_bytes() const noexcept { return content_.size(); }
+  ByteView content() const noexcept { return {content_.get(), content_bytes_}; }
+  std::size_t content_bytes() const noexcept { return content_bytes_; }
 
  private:
   struct Slice {
     ChunkId id;
     std::size_t offset, length;
   };
-  Bytes content_;
+  std::size_t content_bytes_;
+  std::unique_ptr<std::byte[]> content_;  // not zeroed before it is written: half a MiB for each frame
   std::vector<Slice> slices_;  // by id
 };
 
