@@ -66,7 +66,7 @@ VMFERRY_AVX2_INLINE void mix_round(__m256i (&v)[16], const __m256i (&m)[16]) {
   mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
 }
 
-VMFERRY_AVX2_INLINE void compress(__m256i (&h)[8], const std::byte* const* blocks, std::size_t at,
+VMFERRY_AVX2 void compress(__m256i (&h)[8], const std::byte* const* blocks, std::size_t at,
                                   std::uint64_t counter, bool last) {
   __m256i m[16];
 #pragma GCC unroll 4

@@ -70,7 +70,7 @@ VMFERRY_AVX512_INLINE void mix_round(__m512i (&v)[16], const __m512i (&m)[16]) {
   mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
 }
 
-VMFERRY_AVX512_INLINE void compress(__m512i (&h)[8], const std::byte* const* blocks, std::size_t at,
+VMFERRY_AVX512 void compress(__m512i (&h)[8], const std::byte* const* blocks, std::size_t at,
                                     std::uint64_t counter, bool last) {
   __m512i m[16];
   load_transposed(blocks, at, m);

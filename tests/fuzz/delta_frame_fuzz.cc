@@ -1,6 +1,7 @@
 // link: protocol
-// Delta frames from a peer: never a crash, never more memory than the limits, and what is accepted rebuilds as much as it says.
-// The first byte says how the input is taken: a frame as it is, with its checksum made right, or a payload of ours around it.
+// Delta frames from a peer: never a crash, never more memory than the limits, and what is accepted rebuilds as much
+// as it says. The first byte says how the input is taken: a frame as it is, with its checksum made right, or a
+// payload of ours around it.
 #include <algorithm>
 #include <cstdlib>
 

@@ -1,6 +1,6 @@
 // link: protocol
-// Signatures from a damaged file: never a crash; what is accepted matches any content within its bounds, and what a matcher
-// says is what a delta frame can carry.
+// Signatures from a damaged file: never a crash; what is accepted matches any content within its bounds, and what a
+// matcher says is what a delta frame can carry.
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
@@ -24,7 +24,8 @@ void match(ByteView content, const std::vector<BasisPart>& basis) {
   const Bytes operations = encode_operations(copies);
   ByteReader in(operations);
   std::vector<Copy> decoded;
-  decode_operations(in, static_cast<std::uint32_t>(content.size()), basis_bytes, decoded);  // throws where a copy is out of range
+  // Throws where a copy is out of range.
+  decode_operations(in, static_cast<std::uint32_t>(content.size()), basis_bytes, decoded);
   if (!std::ranges::equal(decoded, copies)) std::abort();
 }
 

@@ -119,8 +119,8 @@ TEST(DeltaFrame, ThousandsOfScatteredChangesCostFewBytes) {
   EXPECT_LT(frame.size(), literals + copies.size() * 3 / 2 + 300);
 }
 
-// Every byte of a frame matters: with one changed it is refused, or (in the zstd payload) rebuilds something or is refused, but
-// never anything else.
+// Every byte of a frame matters: with one changed it is refused, or (in the zstd payload) rebuilds something or is
+// refused, but never anything else.
 TEST(DeltaFrame, OneChangedByteIsRefusedByTheChecksumAndHarmlessWithoutIt) {
   const Example example;
   for (const Bytes& frame : {example.copies_frame(), example.prefix_frame()}) {
