@@ -35,6 +35,10 @@ Outcome status_of(const std::string& directory) {
     text += "note       " + note.object + ": " + note.message + "\n";
     notes.push_back({{"code", note.code}, {"object", note.object}, {"message", note.message}});
   }
+  if (status.lost_chunks != 0)
+    text += "LOST       " + std::to_string(status.lost_chunks) +
+            (status.lost_chunks == 1 ? " chunk is lost: the next backup that has it sends it again\n"
+                                     : " chunks are lost: the next backup that has them sends them again\n");
   for (const store::DamagedPoint& point : damaged) {
     text += "DAMAGED    " + point.file + ": " + point.reason + "\n";
     bad.push_back({{"file", point.file}, {"uuid", point.uuid.to_string()}, {"number", point.number},
@@ -43,12 +47,13 @@ Outcome status_of(const std::string& directory) {
   nlohmann::ordered_json facts = {
       {"store", directory}, {"uuid", status.uuid.to_string()}, {"machines", status.machines},
       {"points", status.points}, {"packs", status.packs}, {"chunks", status.chunks},
+      {"lost_chunks", status.lost_chunks},
       {"stored_bytes", status.stored_bytes}, {"available_bytes", status.available_bytes},
       {"reserve_bytes", status.reserve_bytes}, {"file_system_bytes", status.file_system_bytes}};
   facts["writer_pid"] = status.writer_pid ? nlohmann::ordered_json(*status.writer_pid) : nlohmann::ordered_json();
   facts["damaged_points"] = bad;
   facts["notes"] = notes;
-  return {text, json_members(facts), damaged.empty() ? 0 : 4};
+  return {text, json_members(facts), damaged.empty() && status.lost_chunks == 0 ? 0 : 4};
 }
 
 }  // namespace
@@ -58,7 +63,7 @@ void add_status_command(CLI::App& app, Invocation& invocation) {
   const auto directory = std::make_shared<std::string>();
   command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
   command->footer(
-      "Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged.");
+      "Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged, or chunks are lost.");
   command->callback([&invocation, directory] { invocation.run = [directory] { return status_of(*directory); }; });
 }
 

@@ -4,6 +4,7 @@
 
 #include "protocol/error.h"
 #include "target-server/receive/commit_check.h"
+#include "target-server/receive/lost_reach.h"
 #include "target-server/receive/opening.h"
 
 namespace vmferry::target_server {
@@ -43,6 +44,16 @@ std::optional<RestorePoint> sound_point(store::Store& store, const Uuid& uuid) {
     if (error.code() != ErrorCode::damaged) throw;
     return std::nullopt;
   }
+}
+
+// A base point that reaches a lost chunk would keep it from being sent again.
+void drop_what_reaches_lost(store::Store& store, std::vector<Uuid>& points) {
+  const std::vector<ChunkId> lost = store.lost(lost_ids_max);
+  std::erase_if(points, [&](const Uuid& uuid) {
+    if (lost.size() == lost_ids_max) return true;
+    const auto point = sound_point(store, uuid);
+    return !point || reaches_lost(store, *point, lost);
+  });
 }
 
 }  // namespace
@@ -146,8 +157,8 @@ void ServerSession::open_backup(const messages::Control& question) {
     else
       refuse_another_machine(opening, *last);
   }
-  // A base point that reaches a lost chunk would keep it from being sent again; so, until it has come, all is offered.
-  const std::vector<Uuid> base_uuids = store_.any_lost() ? std::vector<Uuid>() : choose_bases(points, opening);
+  std::vector<Uuid> base_uuids = choose_bases(points, opening);
+  if (store_.any_lost()) drop_what_reaches_lost(store_, base_uuids);
   const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
                                    options_.rebuild_compression_level};
   auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());

@@ -139,6 +139,8 @@ struct ChunkIndex::State {
     sqlite::Statement(first, "DELETE FROM lost WHERE id = ?1").bind(1, id.view()).run();
     return true;
   }
+  // A reader may find the index as an older version left it.
+  bool knows_lost() { return second.number("SELECT count(*) FROM sqlite_schema WHERE name = 'lost'") != 0; }
   void count_lost() { lost_count = static_cast<std::uint64_t>(first.number("SELECT count(*) FROM lost")); }
 
   std::atomic<std::uint64_t> lost_count = 0;
@@ -283,12 +285,24 @@ void ChunkIndex::drop_lost(std::span<const Lost> lost) {
 
 bool ChunkIndex::any_lost() const noexcept { return state_->lost_count != 0; }
 
+std::vector<ChunkId> ChunkIndex::lost(std::size_t ids_max) {
+  const std::lock_guard guard(state_->read_mutex);
+  std::vector<ChunkId> ids;
+  if (!state_->knows_lost()) return ids;
+  sqlite::Statement rows(state_->second, "SELECT id FROM lost ORDER BY id LIMIT ?1");
+  rows.bind(1, static_cast<std::int64_t>(ids_max));
+  while (rows.step()) ids.push_back(ChunkId::from_bytes(rows.blob(0)));
+  return ids;
+}
+
 ChunkIndex::Counts ChunkIndex::counts() {
   const std::lock_guard guard(state_->read_mutex);
   sqlite::Statement row(state_->second, "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(size), 0) FROM pack");
   if (!row.step()) return {};
-  return {static_cast<std::uint64_t>(row.number(0)), static_cast<std::uint64_t>(row.number(1)),
-          static_cast<std::uint64_t>(row.number(2))};
+  Counts counts{static_cast<std::uint64_t>(row.number(0)), static_cast<std::uint64_t>(row.number(1)),
+                static_cast<std::uint64_t>(row.number(2)), 0};
+  if (state_->knows_lost()) counts.lost = static_cast<std::uint64_t>(state_->second.number("SELECT count(*) FROM lost"));
+  return counts;
 }
 
 }  // namespace vmferry::store

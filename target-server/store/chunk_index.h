@@ -60,7 +60,8 @@ class ChunkIndex {
     std::uint64_t offset = 0;
   };
   void drop_lost(std::span<const Lost> lost);
-  bool any_lost() const noexcept;
+  bool any_lost() const noexcept;  // as this writer knows; no reader does
+  std::vector<ChunkId> lost(std::size_t ids_max);  // sorted
 
   // Rows of many packs in the order of their ids: how an index is rebuilt. The packs count as indexed at the end.
   struct BulkRow {
@@ -70,7 +71,7 @@ class ChunkIndex {
   void add_many(std::vector<IndexedPack> packs, const std::function<std::optional<BulkRow>()>& next);
 
   struct Counts {
-    std::uint64_t packs = 0, chunks = 0, bytes = 0;
+    std::uint64_t packs = 0, chunks = 0, bytes = 0, lost = 0;
   };
   Counts counts();
 

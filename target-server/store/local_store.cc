@@ -355,6 +355,7 @@ StoreStatus LocalStore::status() {
   status.packs = counts.packs;
   status.chunks = counts.chunks;
   status.stored_bytes = counts.bytes;
+  status.lost_chunks = counts.lost;
   const Space space = space_of(place_.directory);
   status.available_bytes = space.available;
   status.file_system_bytes = space.total;

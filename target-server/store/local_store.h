@@ -33,6 +33,7 @@ class LocalStore final : public Store {
   Bytes read_frame(const FrameLocation& location) override;
   void recheck(std::span<const ChunkId> ids, bool named_by_point) override;
   bool any_lost() const override { return index_->any_lost(); }
+  std::vector<ChunkId> lost(std::size_t ids_max) override { return index_->lost(ids_max); }
   std::unique_ptr<ChunkSource> chunk_source() override;
   std::vector<PointSummary> points() override { return points_->list().points; }
   std::vector<DamagedPoint> damaged_points() override { return points_->list().damaged; }

@@ -61,6 +61,7 @@ struct StoreStatus {
   Uuid uuid;
   std::uint64_t machines = 0, points = 0, packs = 0, chunks = 0;
   std::uint64_t stored_bytes = 0;                // packs and journal
+  std::uint64_t lost_chunks = 0;                 // found damaged or gone, and not come again
   std::uint64_t available_bytes = 0, reserve_bytes = 0, file_system_bytes = 0;
   std::optional<std::int64_t> writer_pid;
 };
@@ -108,6 +109,8 @@ class Store {
   virtual void recheck(std::span<const ChunkId> ids, bool named_by_point) = 0;
   // Some chunk that a point may reach is lost, and has not come again: no point may be built on unseen.
   virtual bool any_lost() const = 0;
+  // Which, sorted: at most ids_max of them.
+  virtual std::vector<ChunkId> lost(std::size_t ids_max) = 0;
   // Verified content, with a small cache of decoded frames: for commit checks and verify.
   virtual std::unique_ptr<ChunkSource> chunk_source() = 0;
 

@@ -97,6 +97,7 @@ class MemoryStore final : public store::Store {
   }
   void recheck(std::span<const ChunkId>, bool) override {}
   bool any_lost() const override { return false; }
+  std::vector<ChunkId> lost(std::size_t) override { return {}; }
   std::unique_ptr<ChunkSource> chunk_source() override { return std::make_unique<Source>(*this); }
   std::vector<PointSummary> points() override {
     std::vector<PointSummary> all;

@@ -70,6 +70,56 @@ TEST_F(CheckPoint, OnlyWhatWasThereCanBeLost) {
   EXPECT_FALSE(store_->any_lost());
 }
 
+TEST_F(CheckPoint, OnlyAPointThatReachesALostChunkIsNoBaseTillItHasCome) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const Content damaged = make_content(session->facts(), {}, 50);
+  const ChunkId lost = chunk_id_of(session->facts().domain_key, text_bytes(7, 4096 + Random(7).below(30) * 512));
+  session->send_frame(frames_of(damaged, {lost})[0]);
+  ASSERT_TRUE(back_up(*session, damaged).committed);
+  const MachineName other{"host", "web2", "disk2"};
+  session->open_backup(opening(other));
+  const Content sound =
+      make_content(session->facts(), other, 50, [](std::size_t i) { return i == 7 ? std::size_t{1007} : i; });
+  ASSERT_TRUE(back_up(*session, sound).committed);
+
+  damage(lost);
+  EXPECT_FALSE(session->verify(damaged.point.uuid, {}).damage.empty());
+  EXPECT_EQ(store_->lost(10), std::vector<ChunkId>{lost});
+  EXPECT_EQ(store_->status().lost_chunks, 1u);
+  target::BackupOpening both = opening();
+  both.base_candidates = {sound.point.uuid, damaged.point.uuid};
+  const auto bases = session->open_backup(both).bases;
+  ASSERT_EQ(bases.size(), 1u);
+  EXPECT_EQ(bases[0].uuid, sound.point.uuid);
+  session->close_backup();
+
+  // No point names it any more: it stays lost, and keeps nobody from building on what is there.
+  store_->remove_point(damaged.point.uuid, false);
+  EXPECT_TRUE(store_->any_lost());
+  EXPECT_EQ(session->open_backup(opening(other)).bases.size(), 1u);
+}
+
+TEST_F(CheckPoint, APointWhoseTreeLostANodeIsNoBase) {
+  const auto session = connect();
+  session->open_backup(opening());
+  const Content content = make_content(session->facts(), {}, 3000);
+  const TreeRoot root = content.point.disks[0].image_map;
+  ASSERT_GE(root.levels, 2);
+  ChunkId node;  // not the root: only a walk comes across it
+  for (const auto& [id, bytes] : content.chunks)
+    try {
+      if (id != root.node && parse_tree_node(bytes).level == 0) node = id;
+    } catch (const Error&) {  // a chunk of data
+    }
+  ASSERT_NE(node, ChunkId());
+  session->send_frame(frames_of(content, {node})[0]);
+  ASSERT_TRUE(back_up(*session, content).committed);
+  damage(node);
+  EXPECT_FALSE(session->verify(content.point.uuid, {}).damage.empty());
+  EXPECT_TRUE(session->open_backup(opening()).bases.empty());
+}
+
 TEST_F(CheckPoint, ADamagedTreeNodeIsNamedWithWhatCannotBeTold) {
   const auto session = connect();
   session->open_backup(opening());

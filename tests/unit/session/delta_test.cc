@@ -1,9 +1,13 @@
 // Deltas through a real session into a real store: what can be rebuilt is, what cannot is wanted whole, and the backup
 // ends well either way.
 #include "protocol/delta/delta_frame.h"
+#include "protocol/delta/matcher.h"
+#include "protocol/delta/signature.h"
 
 #include <algorithm>
 #include <atomic>
+#include <list>
+#include <thread>
 
 #include "protocol/frame.h"
 #include "protocol/wire.h"
@@ -194,6 +198,106 @@ TEST_F(Deltas, ABasisOfManyChunksInAsManyFramesIsCollected) {
   EXPECT_EQ(answer_to(delta::DeltaFrameBuilder(3).copies(chunks, content, basis, copies, no_limit)),
             std::vector<ChunkId>());
   EXPECT_EQ(get_chunk(session_->chunks(), chunks[0].id), content);
+}
+
+// A line of real edits: bytes inserted, removed and changed, through a signature, the matcher and the patch.
+struct EditedFile {
+  Bytes former, now;
+};
+EditedFile edited_file(std::uint64_t seed, std::size_t bytes) {
+  Random random(seed);
+  EditedFile file{random_bytes(seed, bytes), {}};
+  for (std::size_t at = 0; at < file.former.size();) {
+    const std::size_t same = std::min<std::size_t>(file.former.size() - at, 1 + random.below(20'000));
+    file.now.insert(file.now.end(), file.former.begin() + static_cast<std::ptrdiff_t>(at),
+                    file.former.begin() + static_cast<std::ptrdiff_t>(at + same));
+    const Bytes inserted = random_bytes(random.below(1 << 30), 1 + random.below(200));
+    file.now.insert(file.now.end(), inserted.begin(), inserted.end());
+    at += same + random.below(200);
+  }
+  return file;
+}
+
+TEST_F(Deltas, MadeFromSignaturesByTheMatcherComeBackTheSameOnABasisOfTheSameSession) {
+  const delta::SignatureParameters parameters{512, 8};
+  delta::Matcher matcher;
+  delta::DeltaFrameBuilder builder(3);
+  std::size_t sent_bytes = 0, new_bytes = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const EditedFile file = edited_file(seed, 200'000);
+    const auto cut = [&](const Bytes& bytes, std::size_t at) {
+      return ByteView(bytes).subspan(at, std::min<std::size_t>(40'000, bytes.size() - at));
+    };
+    std::vector<delta::DeltaBasis> basis;
+    std::vector<delta::BasisPart> parts;
+    std::list<Bytes> signatures;
+    FrameBuilder former(1);
+    for (std::size_t at = 0; at < file.former.size(); at += 40'000) {
+      const ByteView chunk = cut(file.former, at);
+      former.add(id_of(chunk), chunk);
+      const Bytes& signature = signatures.emplace_back(delta::make_signature(chunk, parameters));
+      parts.push_back({delta::parse_signature(signature), static_cast<std::int64_t>(at)});
+      basis.push_back({id_of(chunk), parts.back().signature.basis_bytes()});
+    }
+    session_->send_frame(former.finish());
+    std::vector<FrameChunk> chunks;
+    for (std::size_t at = 0; at < file.now.size(); at += 40'000) {
+      const ByteView chunk = cut(file.now, at);
+      chunks.push_back({id_of(chunk), static_cast<std::uint32_t>(chunk.size())});
+    }
+    const Bytes frame = builder.copies(chunks, file.now, basis, matcher.match(file.now, parts), no_limit);
+    sent_bytes += frame.size();
+    new_bytes += file.now.size();
+    EXPECT_EQ(answer_to(frame), std::vector<ChunkId>()) << "seed " << seed;
+    Bytes back;
+    for (const FrameChunk& chunk : chunks) {
+      const Bytes content = get_chunk(session_->chunks(), chunk.id);
+      back.insert(back.end(), content.begin(), content.end());
+    }
+    EXPECT_EQ(back, file.now);
+  }
+  EXPECT_LT(sent_bytes, new_bytes / 4);
+}
+
+TEST_F(Deltas, AChunkOfADeltaIsABasisForTheNext) {
+  back_up_former_day();
+  const Run run = run_at(0);
+  EXPECT_EQ(answer_to(run.as_copies()), std::vector<ChunkId>());
+  Bytes third = new_bytes_[0];
+  third[100] ^= std::byte{1};
+  const std::vector<FrameChunk> chunks = {{id_of(third), chunk_bytes}};
+  const std::vector<delta::DeltaBasis> basis = {{run.chunks[0].id, chunk_bytes}};
+  const std::vector<delta::Copy> copies = {{200, 200, chunk_bytes - 200}};
+  EXPECT_EQ(answer_to(delta::DeltaFrameBuilder(3).copies(chunks, third, basis, copies, no_limit)),
+            std::vector<ChunkId>());
+  EXPECT_EQ(get_chunk(session_->chunks(), chunks[0].id), third);
+}
+
+TEST_F(Deltas, SeveralSessionsSendThemAtOnceIntoOneStore) {
+  options_.verify_threads = 2;
+  back_up_former_day();
+  session_->close_backup();
+  std::vector<Run> runs;
+  for (const std::size_t first : {0u, 10u, 20u, 30u}) runs.push_back(run_at(first));
+  std::vector<std::unique_ptr<target::TargetSession>> sessions;
+  for (const char* machine : {"a", "b", "c", "d"}) {
+    sessions.push_back(connect());
+    sessions.back()->open_backup(opening({"host", machine, machine}));
+  }
+  std::vector<std::thread> senders;
+  std::atomic<std::size_t> rebuilt = 0;
+  for (std::size_t i = 0; i < sessions.size(); ++i)
+    senders.emplace_back([&, i] {
+      for (std::size_t k = 0; k < 100; ++k)  // each its own first, then all of the others'
+        sessions[i]->send_delta(runs[(i + k) % runs.size()].as_copies(),
+                                [&](Whole whole) { rebuilt += whole && whole->empty() ? 1 : 0; });
+      sessions[i]->close_backup();
+    });
+  for (std::thread& sender : senders) sender.join();
+  EXPECT_EQ(rebuilt, 400u);
+  session_->open_backup(opening());
+  commit_the_rest(0);
+  EXPECT_TRUE(session_->verify(new_.point.uuid, {}).damage.empty());
 }
 
 TEST_F(Deltas, ThousandsInFlightAreEachAnsweredOnceInABoundedQueue) {

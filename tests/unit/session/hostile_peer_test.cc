@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "protocol/checksum.h"
+#include "protocol/compression.h"
 #include "protocol/control.h"
 #include "protocol/delta/delta_frame.h"
 #include "protocol/frame.h"
@@ -148,6 +149,130 @@ TEST_F(HostilePeer, ADeltaThatNoSenderMakesEndsTheSessionAndSaysWhyToWhoOnlyWait
   }
   client->transport->abort();
   EXPECT_EQ(served().substr(0, 9), "malformed");
+}
+
+// A delta frame with whatever it is told to say, and a right checksum.
+struct ForgedDelta {
+  delta::DeltaKind kind = delta::DeltaKind::copies;
+  std::uint32_t content_bytes = 1000;
+  std::vector<FrameChunk> chunks;
+  std::vector<delta::DeltaBasis> basis;
+  Bytes payload;
+
+  void pack(ByteView bytes) {
+    Bytes packed(bytes.size() + 1000);
+    packed.resize(Compressor(3).compress(bytes, packed).value());
+    payload.insert(payload.end(), packed.begin(), packed.end());
+  }
+  Bytes bytes() const {
+    ByteWriter out;
+    out.bytes(as_bytes("VFD1"));
+    out.u8(static_cast<std::uint8_t>(kind));
+    out.u8(0);
+    out.u16(static_cast<std::uint16_t>(chunks.size()));
+    out.u16(static_cast<std::uint16_t>(basis.size()));
+    out.u16(0);
+    out.u32(content_bytes);
+    out.u32(static_cast<std::uint32_t>(payload.size()));
+    for (const FrameChunk& chunk : chunks) {
+      out.bytes(chunk.id.view());
+      out.u32(chunk.length);
+    }
+    for (const delta::DeltaBasis& part : basis) {
+      out.bytes(part.id.view());
+      out.u32(part.length);
+    }
+    out.bytes(payload);
+    out.u64(checksum64(out.view()));
+    return std::move(out).take();
+  }
+};
+
+// unit: single bytes; one copy of `length` from `from`, after no literal.
+Bytes one_copy(std::uint64_t length, std::uint64_t from) {
+  ByteWriter out;
+  out.u8(0);
+  out.varint(1);
+  out.varint(0);
+  out.varint(length << 1);
+  out.varint(from << 2);  // zigzag, then units
+  return std::move(out).take();
+}
+
+TEST_F(HostilePeer, ForgedDeltasEachEndTheirSessionAndLeaveNothing) {
+  const Bytes content = text_bytes(1, 1000);
+  const ChunkId known = chunk_id_of(store_->domain().key, content);
+  const ChunkId wanted = chunk_id_of(store_->domain().key, as_bytes("never"));
+  const Bytes zeros(32 << 20);
+  const ForgedDelta plain{.chunks = {{wanted, 1000}}, .basis = {{known, 1000}}, .payload = {}};
+  const std::vector<std::pair<std::string, std::function<void(ForgedDelta&)>>> forgeries = {
+      {"operations that unpack to 32 MiB", [&](ForgedDelta& delta) { delta.pack(zeros); }},
+      {"literals that unpack to 32 MiB",
+       [&](ForgedDelta& delta) {
+         delta.pack(one_copy(900, 0));
+         delta.pack(zeros);
+       }},
+      {"content that unpacks to 32 MiB",
+       [&](ForgedDelta& delta) {
+         delta.kind = delta::DeltaKind::prefix;
+         delta.pack(zeros);
+       }},
+      {"content that is too short",
+       [&](ForgedDelta& delta) {
+         delta.kind = delta::DeltaKind::prefix;
+         delta.pack(ByteView(zeros).first(999));
+       }},
+      {"a copy past the basis' end", [](ForgedDelta& delta) { delta.pack(one_copy(1000, 1)); }},
+      {"a copy from before the basis",
+       [](ForgedDelta& delta) {
+         ByteWriter out;
+         for (const unsigned value : {0, 1, 0, 2000, 2}) out.u8(static_cast<std::uint8_t>(value & 0x7f));
+         delta.pack(out.view());
+       }},
+      {"a copy that is longer than any number", [](ForgedDelta& delta) { delta.pack(one_copy(1ULL << 62, 0)); }},
+      {"a copy from farther than any number", [](ForgedDelta& delta) { delta.pack(one_copy(1000, 1ULL << 61)); }},
+      {"a chunk of no bytes",
+       [&](ForgedDelta& delta) {
+         delta.chunks.push_back({known, 0});
+         delta.pack(one_copy(1000, 0));
+       }},
+      {"chunks whose sum wraps around",
+       [&](ForgedDelta& delta) {
+         delta.chunks = {{known, 0xffffffff}, {wanted, 1001}};
+         delta.pack(one_copy(1000, 0));
+       }},
+      {"a basis whose sum wraps around",
+       [&](ForgedDelta& delta) {
+         delta.basis = {{known, 0xffffffff}, {known, 1001}};
+         delta.pack(one_copy(1000, 0));
+       }},
+      {"more basis than is allowed",
+       [&](ForgedDelta& delta) {
+         delta.basis.assign(5, {known, limits::chunk_size_max});
+         delta.pack(one_copy(1000, 0));
+       }},
+      {"more content than is allowed", [](ForgedDelta& delta) { delta.content_bytes = limits::frame_content_max + 1; }},
+      {"no payload", [](ForgedDelta&) {}},
+  };
+  std::size_t session = 0;
+  for (const auto& [name, forge] : forgeries) {
+    SCOPED_TRACE(name);
+    ForgedDelta delta = plain;
+    forge(delta);
+    const auto client = raw_client(wire::version_major, 1, wire::feature_deltas);
+    answer(*client);
+    open_raw_backup(*client);
+    FrameBuilder basis_frame(1);
+    basis_frame.add(known, content);
+    client->writer.send(PacketType::frame, {basis_frame.finish()});
+    client->writer.send(PacketType::delta, {wire::encode_number(1), delta.bytes()});
+    const messages::Control control = answer(*client);
+    ASSERT_TRUE(control.has_failure());
+    EXPECT_EQ(control.failure().code(), "malformed");
+    client->transport->abort();
+    EXPECT_EQ(served(session++).substr(0, 9), "malformed");
+    EXPECT_FALSE(store_->contains(std::span(&wanted, 1))[0]);
+  }
 }
 
 // Numbers are the client's: one that it uses twice it gets answered twice. An empty delta is none.

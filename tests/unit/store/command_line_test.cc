@@ -74,6 +74,27 @@ TEST_F(CommandLine, ABusyStoreSaysSoWithExitCode3AndADamagedPointIsExitCode4) {
   EXPECT_EQ(ran.json()["damaged_points"].size(), 1u);
 }
 
+TEST_F(CommandLine, StatusCountsLostChunksTillTheyComeAgainWithExitCode4) {
+  const Bytes content = store::random_bytes(1, 5000);
+  const ChunkId id = chunk_id_of(open()->domain().key, content);
+  open()->recheck(std::span(&id, 1), true);
+  const Ran lost = run({"status", "--store", directory_, "--json"});
+  EXPECT_EQ(lost.exit_code, 4);
+  EXPECT_EQ(lost.json()["lost_chunks"], 1);
+  EXPECT_THAT(run({"status", "--store", directory_}).out, testing::HasSubstr("1 chunk is lost: the next backup"));
+  {
+    const auto writer = open();
+    FrameBuilder builder(1);
+    builder.add(id, content);
+    const Bytes frame = builder.finish();
+    writer->append(parse_frame(frame));
+    writer->sync();
+  }
+  const Ran whole = run({"status", "--store", directory_, "--json"});
+  EXPECT_EQ(whole.exit_code, 0);
+  EXPECT_EQ(whole.json()["lost_chunks"], 0);
+}
+
 TEST_F(CommandLine, TheExportedKeyIsTheStoresKey) {
   const Ran ran = run({"key", "export", "--store", directory_});
   EXPECT_EQ(ran.exit_code, 0);
