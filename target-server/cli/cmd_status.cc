@@ -63,7 +63,8 @@ void add_status_command(CLI::App& app, Invocation& invocation) {
   const auto directory = std::make_shared<std::string>();
   command->add_option("--store", *directory, "the store's directory")->required()->type_name("DIR");
   command->footer(
-      "Example:\n  vmferry-target status --store /backup/vmferry --json\nExit code 4: a restore point is damaged, or chunks are lost.");
+      "Example:\n  vmferry-target status --store /backup/vmferry --json\n"
+      "Exit code 4: a restore point is damaged, or chunks are lost.");
   command->callback([&invocation, directory] { invocation.run = [directory] { return status_of(*directory); }; });
 }
 

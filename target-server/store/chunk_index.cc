@@ -301,7 +301,8 @@ ChunkIndex::Counts ChunkIndex::counts() {
   if (!row.step()) return {};
   Counts counts{static_cast<std::uint64_t>(row.number(0)), static_cast<std::uint64_t>(row.number(1)),
                 static_cast<std::uint64_t>(row.number(2)), 0};
-  if (state_->knows_lost()) counts.lost = static_cast<std::uint64_t>(state_->second.number("SELECT count(*) FROM lost"));
+  if (state_->knows_lost())
+    counts.lost = static_cast<std::uint64_t>(state_->second.number("SELECT count(*) FROM lost"));
   return counts;
 }
 
