@@ -392,6 +392,13 @@ catalog::PointTraffic BackupRun::traffic_of(const RestorePoint& point) const {
 
 // The point is committed: what goes wrong here only makes the next backup slower.
 void BackupRun::remember(RestorePoint& point) {
+  std::optional<catalog::PointTraffic> traffic;
+  try {
+    traffic = traffic_of(point);
+  } catch (const Error& error) {
+    notes_.push_back(std::string("what each file sent was not kept: ") + error.what());
+    point.report.notes = notes_;
+  }
   try {
     const std::unique_ptr<catalog::Catalog::Commit> commit = catalog_.begin_commit(session_.facts().domain_uuid);
     const auto keep = [&](const ChunkId& id, ByteView node) { commit->node(id, node); };
@@ -400,7 +407,7 @@ void BackupRun::remember(RestorePoint& point) {
     if (identity_.machine_made_up) commit->made_up_uuid("machine", identity_.name, identity_.machine);
     for (const PointDisk& disk : point.disks)
       if (disk.uuid_made_up) commit->made_up_uuid("disk", disk_memory_name(identity_.name, disk.key), disk.uuid);
-    commit->traffic(traffic_of(point));
+    if (traffic) commit->traffic(*traffic);
     commit->finish(session_.facts().store_uuid, point);
     catalog_.trim_nodes();
     if (options_.signatures != nullptr) {

@@ -163,27 +163,32 @@ void ChunkSender::send(const std::shared_ptr<const FrameWork>& work, FrameBuilde
                        FrameTiming& timing) {
   Stopwatch watch;
   timing.bytes_in = work->content.size();
-  if (auto delta = deltas != nullptr ? deltas->encode(*work) : std::nullopt) {
+  Bytes whole;
+  const auto build_whole = [&] {
+    std::size_t at = 0;
+    for (const FrameChunk& chunk : work->chunks) {
+      builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
+      at += chunk.length;
+    }
+    whole = builder.finish();
+    return whole.size();
+  };
+  if (auto delta = deltas != nullptr ? deltas->encode(*work, build_whole) : std::nullopt) {
     timing.bytes_out = delta->frame.size();
     timing.compress_us += watch.lap_us();
     queue_->delta_begins(*work);
-    session_.send_delta(delta->frame, [queue = queue_, work](std::optional<std::vector<ChunkId>> whole) {
-      queue->delta_answered(*work, whole);
+    session_.send_delta(delta->frame, [queue = queue_, work](std::optional<std::vector<ChunkId>> wanted_whole) {
+      queue->delta_answered(*work, wanted_whole);
     });
     timing.blocked_us += watch.lap_us();
     return account(*work, &delta->literal_bytes, delta->frame.size());
   }
-  std::size_t at = 0;
-  for (const FrameChunk& chunk : work->chunks) {
-    builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
-    at += chunk.length;
-  }
-  const Bytes frame = builder.finish();
-  timing.bytes_out = frame.size();
+  if (whole.empty()) build_whole();
+  timing.bytes_out = whole.size();
   timing.compress_us += watch.lap_us();
-  session_.send_frame(frame);
+  session_.send_frame(whole);
   timing.blocked_us += watch.lap_us();
-  account(*work, nullptr, frame.size());
+  account(*work, nullptr, whole.size());
 }
 
 void ChunkSender::compress_loop() try {

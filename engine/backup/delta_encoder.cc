@@ -9,8 +9,10 @@
 namespace vmferry::backup {
 namespace {
 
-// Below this share of the content a delta is not tried: zstd sees more in whole chunks.
+// A delta that copies less than a 32nd of the content is not tried: zstd sees more in whole chunks. One that copies less than
+// half is compared with them.
 constexpr std::size_t copied_share_min = 32;
+constexpr std::size_t copied_share_sure = 2;
 
 struct Candidate {
   const DeltaRun::Part* part;
@@ -99,12 +101,14 @@ std::vector<std::uint32_t> literals(const FrameWork& work, std::span<const delta
 
 }  // namespace
 
-std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode(const FrameWork& work) {
+std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode(const FrameWork& work,
+                                                          const std::function<std::size_t()>& whole_bytes) {
   if (work.whole || work.chunks.empty()) return std::nullopt;
-  return work.nodes() ? encode_nodes(work) : encode_streams(work);
+  return work.nodes() ? encode_nodes(work) : encode_streams(work, whole_bytes);
 }
 
-std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode_streams(const FrameWork& work) {
+std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode_streams(const FrameWork& work,
+                                                                  const std::function<std::size_t()>& whole_bytes) {
   const std::vector<Candidate> wished = candidates(work);
   if (wished.empty()) return std::nullopt;
   std::vector<ChunkId> ids;
@@ -136,7 +140,8 @@ std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode_streams(const FrameWor
   if (copied * copied_share_min < work.content.size()) return std::nullopt;
   prune(basis, copies);
   Encoded encoded;
-  encoded.frame = builder_.copies(work.chunks, work.content, basis.chunks, copies, work.content.size());
+  const bool sure = copied * copied_share_sure >= work.content.size();
+  encoded.frame = builder_.copies(work.chunks, work.content, basis.chunks, copies, sure ? work.content.size() : whole_bytes());
   if (encoded.frame.empty()) return std::nullopt;
   encoded.literal_bytes = literals(work, copies);
   return encoded;

@@ -2,6 +2,7 @@
 // chunks by signatures, tree nodes by the former nodes themselves. One thread; the signature store may be shared.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -24,10 +25,11 @@ class DeltaEncoder {
     std::vector<std::uint32_t> literal_bytes;  // of each chunk
   };
   // Nothing: send it whole.
-  std::optional<Encoded> encode(const FrameWork& work);
+  // whole_bytes: what the frame takes when it is sent whole; asked for only where a delta hardly pays.
+  std::optional<Encoded> encode(const FrameWork& work, const std::function<std::size_t()>& whole_bytes);
 
  private:
-  std::optional<Encoded> encode_streams(const FrameWork& work);
+  std::optional<Encoded> encode_streams(const FrameWork& work, const std::function<std::size_t()>& whole_bytes);
   std::optional<Encoded> encode_nodes(const FrameWork& work);
 
   catalog::SignatureStore& signatures_;

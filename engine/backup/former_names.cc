@@ -12,6 +12,7 @@ constexpr std::size_t files_max = 1u << 20;               // the rest of the new
 constexpr std::uint64_t file_bytes_min = 16u << 10;       // smaller ones share frames, and are not worth a search
 constexpr std::uint64_t search_bytes_min = 1u << 20;      // of new files: below it the former index is not read through
 constexpr std::uint64_t size_ratio_max = 4;
+constexpr std::uint64_t by_size_bytes_min = 1u << 20;     // smaller files are of equal size by chance
 
 bool is_name(ByteView key) { return !key.empty() && key[0] == std::byte{'N'}; }
 
@@ -45,6 +46,7 @@ void FormerNames::new_name(ByteView key, ByteView value) {
   }
   if (files_.size() == files_max || (same_machine_ && former_has_record(entry.record))) return;
   by_name_.emplace(upcase_simple(entry.name), files_.size());
+  if (entry.data_bytes >= by_size_bytes_min) by_size_.emplace(entry.data_bytes, files_.size());
   files_.push_back({entry.record, entry.data_bytes});
   file_bytes_ += entry.data_bytes;
 }
@@ -60,6 +62,8 @@ void FormerNames::consider(const NameEntry& former) {
     file.best = former.record;
     file.best_bytes = former.data_bytes;
   }
+  const auto [same_begin, same_end] = by_size_.equal_range(former.data_bytes);
+  for (auto i = same_begin; i != same_end; ++i) files_[i->second].of_same_size = former.record;
 }
 
 void FormerNames::look_for_equal_names() {
@@ -68,7 +72,8 @@ void FormerNames::look_for_equal_names() {
   for (names.seek(first); !names.at_end() && is_name(names.entry().key); names.next())
     consider(decode_name(names.entry().key, names.entry().value));
   for (const NewFile& file : files_)
-    if (file.best != 0) found_.emplace(file.record, file.best);
+    if (const MftReference former = file.best != 0 ? file.best : file.of_same_size; former != 0)
+      found_.emplace(file.record, former);
 }
 
 FormerReferences FormerNames::finish() try {

@@ -1,6 +1,7 @@
 // FormerNames: which record of the base point is the former version of a file that has another MFT reference today: the
 // file of the same path ("save as" writes a new file and renames it), else, for a new file, one of the same name and
-// nearly the same size (a package's next version in a new folder; any file of a sibling machine). It looks only at what
+// nearly the same size (a package's next version in a new folder; any file of a sibling machine), else, for a large one, one
+// of exactly the same size (a copy under another name). It looks only at what
 // is new in today's index. One thread.
 #pragma once
 
@@ -34,6 +35,7 @@ class FormerNames {
     std::uint64_t data_bytes;
     MftReference best = 0;
     std::uint64_t best_bytes = 0;
+    MftReference of_same_size = 0;
   };
 
   void new_name(ByteView key, ByteView value);
@@ -48,7 +50,8 @@ class FormerNames {
   FormerReferences found_;
   std::vector<NewFile> files_;
   std::uint64_t file_bytes_ = 0;
-  std::unordered_multimap<std::u16string, std::size_t> by_name_;  // upcased; into files_
+  std::unordered_multimap<std::u16string, std::size_t> by_name_;   // upcased; into files_
+  std::unordered_multimap<std::uint64_t, std::size_t> by_size_;    // large ones
 };
 
 }  // namespace vmferry::backup
