@@ -58,6 +58,7 @@ int run(int argc, char** argv) {
   add_verify_command(app, invocation);
   add_inspect_command(app, invocation);
   add_explain_command(app, invocation);
+  add_bench_command(app, invocation);
   const bool json_asked = std::any_of(argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
   try {
     app.parse(argc, argv);

@@ -1,6 +1,6 @@
-// FormerBlocks: the sums of a disk's blocks, and which of them a stretch of another disk is equal to. Of blocks with equal
-// content only the last is kept: rsync's --inplace may copy from it as long as nothing was written over it, which the
-// last one outlives. One thread.
+// FormerBlocks: the sums of a disk's blocks, and which of them a stretch of another disk is equal to. Of blocks with
+// equal content only the last is kept: rsync's --inplace may copy from it as long as nothing was written over it, which
+// the last one outlives. One thread.
 #pragma once
 
 #include <cstdint>

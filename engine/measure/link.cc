@@ -50,7 +50,8 @@ std::optional<Link> parse(std::string_view text) {
 Link parse_link(std::string_view text) {
   if (const auto link = parse(text)) return *link;
   throw Error(ErrorCode::usage, "not a link", std::string(text),
-              "write its rate and its round trip, like 10mbit,80ms (kbit, mbit or gbit; whole numbers, at most 60000ms)");
+              "write its rate and its round trip, like 10mbit,80ms (kbit, mbit or gbit; whole numbers; at most "
+              "60000ms)");
 }
 
 std::string link_name(const Link& link) {

@@ -1,6 +1,6 @@
-// MeasuredStore: what a target would have after some nights: the ids of its chunks, at 16 bytes each (keyed BLAKE3: nobody
-// can choose them), and its newest point. No content. A store may lie on another one, which it does not change: so a
-// night can be tried and forgotten. Not thread-safe.
+// MeasuredStore: what a target would have after some nights: the ids of its chunks, at 16 bytes each (keyed BLAKE3:
+// nobody can choose them), and its newest point. No content. A store may lie on another one, which it does not change:
+// so a night can be tried and forgotten. Not thread-safe.
 #pragma once
 
 #include <array>

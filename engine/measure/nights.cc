@@ -79,8 +79,8 @@ const disk::Disk* disk_of_key(const backup::Source* source, const std::string& k
   return found == source->disks().end() ? nullptr : found->disk.get();
 }
 
-// Nights in their order. The state after a night is that of the backup with deltas: its catalog, its signatures, and what
-// the target has; without deltas it would be the same, the signatures aside.
+// Nights in their order. The state after a night is that of the backup with deltas: its catalog, its signatures, and
+// what the target has; without deltas it would be the same, the signatures aside.
 class Measurement {
  public:
   Measurement(const NightOptions& options, NightEvents& events, const std::atomic<bool>& cancel)
@@ -132,8 +132,8 @@ class Measurement {
         if (cancel_) throw Error(ErrorCode::cancelled, "the measurement was stopped", {}, "nothing was kept");
         events.progress(done + read_bytes, total, 0);
       };
-      const Traffic traffic =
-          rsync_traffic(former != nullptr ? rsync_between(*former, *disk.disk, tick) : rsync_first(disk.disk->size_bytes()));
+      const Traffic traffic = rsync_traffic(former != nullptr ? rsync_between(*former, *disk.disk, tick)
+                                                              : rsync_first(disk.disk->size_bytes()));
       way.traffic.sent_bytes += traffic.sent_bytes;
       way.traffic.received_bytes += traffic.received_bytes;
       way.traffic.round_trips = traffic.round_trips;

@@ -1,6 +1,6 @@
-// measure_nights: what a machine's nights would send, each in several ways: by the real backup, with and without deltas,
-// to a target that only measures; by rsync; as a plain copy. Writes no store and touches no catalog but one of its
-// own, in a directory below the spool directory that is removed in the end, however it ends.
+// measure_nights: what a machine's nights would send, each in several ways: by the real backup, with and without
+// deltas, to a target that only measures; by rsync; as a plain copy. Writes no store and touches no catalog but one of
+// its own, in a directory below the spool directory that is removed in the end, however it ends.
 #pragma once
 
 #include <atomic>
@@ -33,7 +33,7 @@ struct Way {
 struct Night {
   std::filesystem::path path;
   std::uint64_t disk_bytes = 0;
-  std::vector<Way> ways;      // in the order above: what it takes to save the disks, the cheapest idea last
+  std::vector<Way> ways;      // in the order above
   BackupReport report;        // of the backup with deltas
   std::vector<std::string> notes;
 

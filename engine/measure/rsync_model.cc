@@ -97,7 +97,8 @@ class Search {
     RollingSum sum = RollingSum::of(bytes.first(block_));
     const std::size_t last = bytes.size() - block_;
     for (std::size_t at = 0;; ++at) {
-      if (former_.may_have(sum.mixed()) && former_.has_rolling(sum) && match(sum, bytes.subspan(at, block_), offset_ + at))
+      if (former_.may_have(sum.mixed()) && former_.has_rolling(sum) &&
+          match(sum, bytes.subspan(at, block_), offset_ + at))
         return;
       if (at == last) {
         offset_ += at + 1;

@@ -1,6 +1,6 @@
-// What rsync would send of a disk, seen as one long file: its algorithm (--inplace, --no-whole-file, no compression) over
-// the former disk and the present one, with rsync's own block size. Computed here, so that it needs neither rsync nor a
-// copy of a disk as a raw file. tests/unit/measure compares it with the program's --stats.
+// What rsync would send of a disk, seen as one long file: its algorithm (--inplace, --no-whole-file, no compression)
+// over the former disk and the present one, with rsync's own block size. Computed here, so that it needs neither rsync
+// nor a copy of a disk as a raw file. tests/unit/measure compares it with the program's --stats.
 // Memory: about 50 bytes per block of the former disk (6 GiB: 4 MiB).
 #pragma once
 
