@@ -26,7 +26,7 @@ struct BackupOptions {
   CompressionChoice compression;
   catalog::SignatureStore* signatures = nullptr;  // null: no deltas
   bool deltas = true;             // false: signatures are kept, and not used
-  delta::SignatureParameters signing;  // of chunks that are new
+  delta::SignatureParameters signing = delta::chunk_signing;
   unsigned compress_threads = 0;  // 0: as many as the host has processors
   std::size_t memory_bytes = 128u << 20;  // queues between the steps, all together
   std::filesystem::path spool_directory;  // for sorting: unlinked files

@@ -31,7 +31,7 @@ struct SenderOptions {
   std::size_t offer_bytes_max = 16u << 20;  // held before an offer goes out
   std::size_t held_bytes_max = 16u << 20;   // content of deltas that the target has not answered
   bool deltas = true;                       // where the target takes them
-  delta::SignatureParameters signing{512, 6, 64};
+  delta::SignatureParameters signing = delta::chunk_signing;
 };
 
 class ChunkSender {

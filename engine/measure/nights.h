@@ -18,7 +18,7 @@ namespace vmferry::measure {
 
 struct NightOptions {
   backup::CompressionChoice compression{false, 3};
-  delta::SignatureParameters signing;
+  delta::SignatureParameters signing = delta::chunk_signing;
   std::filesystem::path spool_directory;
 };
 

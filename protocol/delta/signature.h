@@ -22,6 +22,9 @@ struct SignatureParameters {
   bool operator==(const SignatureParameters&) const = default;
 };
 
+// How backups sign chunks: chosen by measurement (docs/decisions/0005-deltas.md).
+inline constexpr SignatureParameters chunk_signing{512, 6, 64};
+
 // Views into the encoded bytes.
 struct SignatureView {
   SignatureParameters parameters;
