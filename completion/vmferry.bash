@@ -9,18 +9,19 @@ _vmferry() {
   prev=${COMP_WORDS[COMP_CWORD - 1]}
   local common='--target --catalog --config --progress --quiet --verbose --json --help'
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in backup | points | ls | restore | cat | verify | inspect | explain) command=$word && break ;; esac
+    case $word in backup | points | ls | restore | cat | verify | inspect | explain | bench) command=$word && break ;; esac
   done
   case $prev in
     --progress) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")) && return ;;
     --source) COMPREPLY=($(compgen -W 'auto off frozen' -- "$cur")) && return ;;
     --compression) COMPREPLY=($(compgen -W 'auto 1 3 9 19' -- "$cur")) && return ;;
+    --link) COMPREPLY=($(compgen -W '10mbit,80ms 100mbit,40ms 1gbit,5ms' -- "$cur")) && return ;;
     --by) COMPREPLY=($(compgen -W 'file directory' -- "$cur")) && return ;;
     --format) COMPREPLY=($(compgen -W 'same flat sparse stream raw' -- "$cur")) && return ;;
     --keep) COMPREPLY=($(compgen -W 'free pagefile hiberfil' -- "$cur")) && return ;;
     --target) COMPREPLY=($(compgen -W 'file:/// unix:///' -- "$cur")) && return ;;
-    --catalog | --config | --output | -o) COMPREPLY=($(compgen -f -- "$cur")) && return ;;
-    --name | --disk | --skip-disk | --at | --max-age | --limit) return ;;
+    --catalog | --config | --output | -o | --html) COMPREPLY=($(compgen -f -- "$cur")) && return ;;
+    --name | --disk | --skip-disk | --at | --max-age | --limit | --block-size) return ;;
   esac
   if [[ $cur == -* ]]; then
     local options=$common
@@ -33,14 +34,15 @@ _vmferry() {
       verify) options+=' --pull --at' ;;
       inspect) options+=' --source' ;;
       explain) options+=' --by --limit --all --points --at' ;;
+      bench) options+=' --link --html --compression --block-size' ;;
       *) options+=' --version' ;;
     esac
     COMPREPLY=($(compgen -W "$options" -- "$cur"))
     return
   fi
   case $command in
-    '') COMPREPLY=($(compgen -W 'backup points ls restore cat verify inspect explain' -- "$cur")) ;;
-    backup | inspect) COMPREPLY=($(compgen -f -- "$cur")) ;;
+    '') COMPREPLY=($(compgen -W 'backup points ls restore cat verify inspect explain bench' -- "$cur")) ;;
+    backup | inspect | bench) COMPREPLY=($(compgen -f -- "$cur")) ;;
     *) COMPREPLY=($(compgen -W "$(_vmferry_names)" -- "$cur")) ;;
   esac
 }

@@ -22,7 +22,8 @@ TEST(LinkTest, ALinkReadsBackAsItIsNamed) {
 TEST(LinkTest, WhatIsNoLinkIsRefusedWithAnExample) {
   for (const char* text : {"", "10mbit", "10mbit,", "10mbit,80", "10 mbit,80ms", "10mbit, 80ms", "-10mbit,80ms",
                            "0mbit,80ms", "1.5mbit,80ms", "10mbits,80ms", "10mbit,80ms ", "10mbit,60001ms",
-                           "10MBit,80ms", "mbit,80ms", "10mbit,80ms,1", "99999999999999999999gbit,1ms", "1000001mbit,1ms"}) {
+                           "10MBit,80ms", "mbit,80ms",
+                           "10mbit,80ms,1", "99999999999999999999gbit,1ms", "1000001mbit,1ms"}) {
     try {
       parse_link(text);
       ADD_FAILURE() << "taken: " << text;
