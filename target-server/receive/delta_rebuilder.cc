@@ -54,7 +54,7 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
   }
   std::ranges::sort(parts, {}, &Part::id);
   std::ranges::sort(ids);
-  ids.erase(std::ranges::unique(ids).begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   try {
     std::vector<ChunkId> missing;
     const std::vector<store::Store::Located> located = store_.locate(ids, missing);
@@ -63,9 +63,10 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
       const auto frame = frames_.get(location);
       for (const ChunkId& id : in_frame) {
         const std::optional<ByteView> content = frame->find(id);
-        for (const Part& part : std::ranges::equal_range(parts, id, {}, &Part::id)) {
-          if (!content || content->size() < part.length) return false;
-          if (part.length > 0) std::memcpy(basis_.get() + part.offset, content->data(), part.length);
+        auto part = std::ranges::lower_bound(parts, id, {}, &Part::id);
+        for (; part != parts.end() && part->id == id; ++part) {
+          if (!content || content->size() < part->length) return false;
+          if (part->length > 0) std::memcpy(basis_.get() + part->offset, content->data(), part->length);
         }
       }
     }
