@@ -36,10 +36,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView bytes = std::as_bytes(std::span(data, size));
   const auto place = static_cast<std::int64_t>(static_cast<std::int16_t>(data[0] | data[1] << 8));
   const std::size_t split = std::min<std::size_t>(bytes.size(), 4 + 16 * std::size_t{data[2]});
-  // What follows the split is content; a signature of a part of it makes matches happen.
+  // What follows the split is content; signatures of parts of it make matches happen, and of them changed, fine ones.
   const ByteView content = bytes.subspan(split);
-  const Bytes own = make_signature(content.subspan(content.size() / 3), {64, 4});
-  std::vector<BasisPart> basis = {{parse_signature(own), place}, {parse_signature(own), std::nullopt}};
+  const ByteView old = content.subspan(content.size() / 3);
+  const Bytes own = make_signature(old, {64, 4});
+  Bytes changed(old.begin(), old.end());
+  for (std::size_t at = data[3]; at < changed.size(); at += 64 + std::size_t{data[3]} * 7) changed[at] ^= std::byte{1};
+  const auto fine_bytes = static_cast<std::uint16_t>(data[3] < 16 ? 0 : data[3]);
+  const Bytes fine = make_signature(changed, {64, 4, fine_bytes});
+  std::vector<BasisPart> basis = {{parse_signature(own), place},
+                                  {parse_signature(own), std::nullopt},
+                                  {parse_signature(fine), static_cast<std::int64_t>(content.size() / 3)},
+                                  {parse_signature(fine), place}};
   try {
     const SignatureView view = parse_signature(bytes.subspan(4, split - 4));
     basis.push_back({view, place});

@@ -165,18 +165,21 @@ class HostilePayload : public testing::Test {
     out.u64(checksum64(out.view()));
     return std::move(out).take();
   }
-  static Bytes packed(ByteView plain) {
+  static Bytes packed(ByteView plain, ByteView prefix = {}) {
     Bytes out(plain.size() + 1000);
-    out.resize(*Compressor(1).compress(plain, out));
+    out.resize(*Compressor(1).compress(plain, out, prefix));
     return out;
   }
+  // Operations, and as many literals (none: no second zstd frame) that need no context to unpack.
   static Bytes operations(std::initializer_list<std::uint64_t> numbers, std::size_t literals, std::uint8_t unit = 0) {
     ByteWriter out;
     out.u8(unit);
     for (const std::uint64_t number : numbers) out.varint(number);
-    out.bytes(Bytes(literals));
-    return packed(out.view());
+    Bytes payload = packed(out.view());
+    if (literals > 0) append(payload, packed(Bytes(literals)));
+    return payload;
   }
+  static void append(Bytes& all, ByteView more) { all.insert(all.end(), more.begin(), more.end()); }
   const Bytes basis_ = Bytes(2000, std::byte{5});
 };
 
@@ -198,6 +201,20 @@ TEST_F(HostilePayload, IsRefused) {
   expect_malformed(frame_of(operations({1, 0, 2, 0}, 999, 17)), basis_, "an unknown unit");
   expect_malformed(frame_of(operations({1ULL << 40}, 100)), basis_, "more operations than there are bytes");
   expect_malformed(frame_of(operations({}, 0)), basis_, "no count");
+  Bytes payload = operations({1, 0, 2 * 900, 0}, 100);
+  EXPECT_EQ(rebuilt(frame_of(payload), basis_).size(), 1000U);
+  append(payload, packed(Bytes(1)));
+  expect_malformed(frame_of(payload), basis_, "a third zstd frame");
+  payload = operations({1, 0, 2 * 900, 0, 0}, 100);
+  expect_malformed(frame_of(payload), basis_, "more numbers than operations");
+  payload = operations({1, 0, 2 * 900, 0}, 0);
+  expect_malformed(frame_of(payload), basis_, "no literals");
+  append(payload, packed(Bytes(100 << 20)));
+  expect_malformed(frame_of(payload), basis_, "a bomb of literals");
+  payload = operations({1, 0, 2 * 1000, 0}, 0);
+  EXPECT_EQ(rebuilt(frame_of(payload), basis_).size(), 1000U);
+  append(payload, packed({}));
+  expect_malformed(frame_of(payload), basis_, "literals of no bytes");
   expect_malformed(frame_of(packed({})), basis_, "nothing");
   expect_malformed(frame_of(Bytes(50, std::byte{1})), basis_, "no zstd");
   expect_malformed(frame_of(packed(Bytes(100 << 20))), basis_, "a bomb");
