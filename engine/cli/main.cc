@@ -1,4 +1,6 @@
 // vmferry: the controller's and the restoring host's command line.
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -86,6 +88,9 @@ int run(int argc, char** argv) {
 }  // namespace vmferry::cli
 
 int main(int argc, char** argv) {
+  // Frames and slabs come and go in several threads: an arena for each would keep what the others have freed.
+  mallopt(M_ARENA_MAX, 4);
+  mallopt(M_MMAP_THRESHOLD, (1 << 20) + 1);
   vmferry::crack::maybe_run_sandbox_child(argc, argv);
   vmferry::cli::take_signals();
   return vmferry::cli::run(argc, argv);
