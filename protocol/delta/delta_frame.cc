@@ -252,6 +252,7 @@ void DeltaPatcher::State::patch(const DeltaFrameView& frame, ByteView basis) {
   ByteView rest = frame.payload.subspan(first);
   if (rest.empty() != (literal_bytes == 0)) throw_malformed("its copies and literals do not add up to its content");
   if (literal_bytes > 0) {
+    if (Decompressor::frame_bytes(rest) != rest.size()) throw_malformed("its literals are not one zstd frame");
     context_of_basis(basis, copies, context);
     rest = decompress(rest, literals, literal_bytes, context);
     if (rest.size() != literal_bytes) throw_malformed("its copies and literals do not add up to its content");

@@ -205,6 +205,9 @@ TEST_F(HostilePayload, IsRefused) {
   EXPECT_EQ(rebuilt(frame_of(payload), basis_).size(), 1000U);
   append(payload, packed(Bytes(1)));
   expect_malformed(frame_of(payload), basis_, "a third zstd frame");
+  payload = operations({1, 0, 2 * 900, 0}, 50);
+  append(payload, packed(Bytes(50)));
+  expect_malformed(frame_of(payload), basis_, "literals in two zstd frames");
   payload = operations({1, 0, 2 * 900, 0, 0}, 100);
   expect_malformed(frame_of(payload), basis_, "more numbers than operations");
   payload = operations({1, 0, 2 * 900, 0}, 0);
