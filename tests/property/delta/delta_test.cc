@@ -150,8 +150,9 @@ TEST_P(AnyTwoVersions, RebuildExactly) {
 INSTANTIATE_TEST_SUITE_P(Seeds, AnyTwoVersions,
                          testing::Combine(testing::Range(std::uint64_t{1}, std::uint64_t{31}), testing::ValuesIn(kinds)));
 
-// Sums that lie, as chance or a damaged cache makes them. That is no malformed frame, even where the literals' context is
-// another one at the target: the content is as long as it should be, and each chunk that differs is refused by its id.
+// Sums that lie, as chance or a damaged cache makes them. That is no malformed frame, even where the literals' context
+// is another one at the target: the content is as long as it should be, and each chunk that differs is refused by its
+// id.
 TEST_P(AnyTwoVersions, AFalseMatchIsCaughtByTheIdsOfItsChunks) {
   const auto [seed, parameters] = GetParam();
   Random random(seed);
@@ -160,7 +161,8 @@ TEST_P(AnyTwoVersions, AFalseMatchIsCaughtByTheIdsOfItsChunks) {
   for (std::size_t lies = 1 + random.below(20); lies != 0; --lies) old[random.below(old.size())] ^= std::byte{0x80};
   // The sums are those of the new content but for some literals, the bytes at the target are the old ones.
   Bytes summed = content;
-  for (std::size_t literals = random.below(5); literals != 0; --literals) summed[random.below(summed.size())] ^= std::byte{1};
+  for (std::size_t literals = random.below(5); literals != 0; --literals)
+    summed[random.below(summed.size())] ^= std::byte{1};
   std::vector<Bytes> signatures;
   std::vector<BasisPart> parts;
   std::vector<DeltaBasis> basis;

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "protocol/delta/delta_frame.h"
 #include "protocol/limits.h"
 #include "tests/support/content.h"
@@ -78,6 +81,22 @@ TEST(Context, ALiteralThatLooksLikeItsNeighbourCostsLittle) {
   // Another basis makes other content, as long: never a frame that cannot be unpacked.
   const Bytes other = test::random_bytes(4, basis.size());
   EXPECT_NE(to_hex(patcher.rebuild(view, other)), to_hex(content));
+}
+
+// Files that hold zstd's dictionaries are content like any other.
+TEST(Context, ThatBeginsLikeAZstdDictionaryIsPlainBytes) {
+  Bytes basis = test::text_bytes(5, 4000);
+  std::ranges::copy(std::to_array({std::byte{0x37}, std::byte{0xa4}, std::byte{0x30}, std::byte{0xec}}), basis.begin());
+  Bytes content = basis;
+  const Bytes literal = slice(basis, 500, 300);
+  content.insert(content.end(), literal.begin(), literal.end());
+  const std::vector<FrameChunk> chunks = {{ChunkId{}, 4300}};
+  const std::vector<DeltaBasis> parts = {{ChunkId{}, 4000}};
+  const std::vector<Copy> copies = {{0, 0, 4000}};
+  const Bytes frame = DeltaFrameBuilder(3).copies(chunks, content, parts, copies, limits::delta_frame_max);
+  EXPECT_LT(frame.size(), 100U + 60);
+  DeltaPatcher patcher;
+  EXPECT_EQ(to_hex(patcher.rebuild(parse_delta_frame(frame), basis)), to_hex(content));
 }
 
 }  // namespace

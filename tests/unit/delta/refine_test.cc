@@ -237,6 +237,8 @@ TEST(Refine, RunsEndWhereFineSumsDo) {
   basis.add(ByteView(old).subspan(512, 512), 512, coarse);
   basis.add(ByteView(old).subspan(1024), 1024, fine);
   EXPECT_EQ(match(content, basis), (std::vector<Copy>{{0, 0, 448}, {1152, 1152, 384}}));
+  const Bytes around = with_flipped(old, {100, 700, 1500});
+  EXPECT_EQ(match(around, basis), (std::vector<Copy>{{128, 128, 384}, {1024, 1024, 448}}));
 }
 
 TEST(Refine, PartsMayHaveDifferentFineBlocks) {
@@ -262,7 +264,8 @@ TEST(Refine, ARunGoesOnFromPartToPart) {
 TEST(Refine, PartsExpectedBeforeTheBeginningOrPastTheEnd) {
   const Bytes content = test::random_bytes(21, 1000);
   constexpr auto far = std::numeric_limits<std::int64_t>::max();
-  const std::vector<std::int64_t> shifts = {-2000, -500, -499, -300, -64, -1, 0, 1, 700, 990, 1000, far, -far, far / 2, -far - 1};
+  const std::vector<std::int64_t> shifts = {-2000, -500, -499, -300, -64,  -1,       0,       1,
+                                            700,   990,  1000, far,  -far, far / 2, -far - 1};
   for (const std::int64_t shift : shifts) {
     Bytes chunk = test::random_bytes(22, 500);
     std::int64_t right = 0;
