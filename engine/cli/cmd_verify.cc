@@ -53,8 +53,8 @@ int run_verify_command(const Settings& settings, const VerifyArguments& argument
                   arguments.pull ? "by this host" : "at the target");
   } else {
     std::fprintf(stderr,
-                 "%s point %llu is damaged. A new point in this store would use the same damaged chunks: until they "
-                 "are repaired, back the machine up to another store.\n",
+                 "%s point %llu is damaged. Back the machine up again: what is damaged counts as missing, and is sent where the "
+                 "disk still has it. Then verify again, and look at the store's disk.\n",
                  printable(point.machine_name).c_str(), static_cast<unsigned long long>(point.number));
   }
   return exit_code;
