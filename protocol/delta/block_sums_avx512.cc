@@ -127,6 +127,15 @@ VMFERRY_AVX512 void strong(const std::byte* const* given, std::size_t count, std
     for (std::size_t i = 0; i < 4; ++i) std::memcpy(sums[lane].data() + 8 * i, &words[i][lane], 8);
 }
 
+// Modulo 2^32: gcc's _mm512_reduce_add_epi32 adds signed numbers, whose overflow is undefined.
+VMFERRY_AVX512_INLINE std::uint32_t added_up(__m512i numbers) {
+  const __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(numbers), _mm512_extracti64x4_epi64(numbers, 1));
+  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
+}
+
 // Horner's rule in 64 columns: lane k of accumulator j gathers bytes 16 j + k of every 64.
 VMFERRY_AVX512 std::uint32_t weak(const std::byte* block, std::size_t block_bytes) {
   alignas(64) static constexpr auto weights = [] {
@@ -151,7 +160,7 @@ VMFERRY_AVX512 std::uint32_t weak(const std::byte* block, std::size_t block_byte
 #pragma GCC unroll 4
     for (std::size_t j = 0; j < 4; ++j)
       total = _mm512_add_epi32(total, _mm512_mullo_epi32(columns[j], _mm512_load_si512(weights.data() + 16 * j)));
-    sum = static_cast<std::uint32_t>(_mm512_reduce_add_epi32(total));
+    sum = added_up(total);
   }
   for (; done < block_bytes; ++done) sum = sum * weak_multiplier + std::to_integer<std::uint32_t>(block[done]);
   return sum;

@@ -57,7 +57,7 @@ void expect_malformed(ByteView frame, ByteView basis, const std::string& what) {
 }
 
 void fix_checksum(Bytes& frame) {
-  frame.resize(frame.size() - 8);
+  frame.erase(frame.end() - 8, frame.end());
   ByteWriter sum;
   sum.u64(checksum64(frame));
   frame.insert(frame.end(), sum.view().begin(), sum.view().end());
