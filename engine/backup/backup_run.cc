@@ -110,6 +110,8 @@ RestorePoint BackupRun::run() {
   identity_ = identify(source_, options_.name, catalog_, session_);
   const std::unique_ptr<catalog::MachineLock> lock = catalog_.lock_machine(identity_.machine);
   notes_ = source_.notes();
+  if (options_.signatures != nullptr && !options_.signatures->problem().empty())
+    notes_.push_back("the signature file was of no use, so changed chunks go whole: " + options_.signatures->problem());
   events_.phase("reading the file system");
   build_layouts();
 

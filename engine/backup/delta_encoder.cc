@@ -125,7 +125,7 @@ std::optional<DeltaEncoder::Encoded> DeltaEncoder::encode_streams(const FrameWor
     } catch (const Error&) {  // a cache's content: as if it were not there
       continue;
     }
-    if (signature.blocks() == 0) continue;
+    if (signature.basis_bytes() == 0) continue;
     if (basis_bytes + signature.basis_bytes() > limits::delta_basis_max) break;
     basis_bytes += signature.basis_bytes();
     basis.chunks.push_back({ids[i], signature.basis_bytes()});
