@@ -250,7 +250,7 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
 // Every chunk of the base point was signed when its backup ended, unless the signatures were lost since.
 bool BackupRun::sign_known(const RestorePoint* base) const {
   return options_.signatures != nullptr && base != nullptr &&
-         options_.signatures->signed_up_to(base->machine_uuid) != base->uuid;
+         options_.signatures->signed_up_to(session_.facts().store_uuid, base->machine_uuid) != base->uuid;
 }
 
 void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
@@ -392,6 +392,15 @@ catalog::PointTraffic BackupRun::traffic_of(const RestorePoint& point) const {
   return traffic;
 }
 
+// A catalog that cannot say what its last points name leaves the signatures over their budget until it can.
+void BackupRun::trim_signatures() {
+  try {
+    options_.signatures->trim([this](const catalog::SignatureStore::Name& name) { catalog_.visit_last_chunks(name); });
+  } catch (const Error& error) {
+    notes_.push_back(std::string("the signatures were not trimmed: ") + error.what());
+  }
+}
+
 // The point is committed: what goes wrong here only makes the next backup slower.
 void BackupRun::remember(RestorePoint& point) {
   std::optional<catalog::PointTraffic> traffic;
@@ -413,8 +422,8 @@ void BackupRun::remember(RestorePoint& point) {
     commit->finish(session_.facts().store_uuid, point);
     catalog_.trim_nodes();
     if (options_.signatures != nullptr) {
-      options_.signatures->set_signed_up_to(identity_.machine, point.uuid);
-      options_.signatures->trim([this](const catalog::SignatureStore::Name& name) { catalog_.visit_last_chunks(name); });
+      options_.signatures->set_signed_up_to(session_.facts().store_uuid, identity_.machine, point.uuid);
+      trim_signatures();
     }
   } catch (const Error& error) {
     Warning warning{"catalog", identity_.name,

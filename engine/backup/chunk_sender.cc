@@ -87,11 +87,13 @@ void ChunkSender::slab_done() {
 
 void ChunkSender::flush_if_short_of_memory() {
   queue_->throw_if_failed();
+  if (queue_->broken()) throw_session_ended();
   if (pool_.exhausted()) flush();
 }
 
 void ChunkSender::flush() {
   queue_->throw_if_failed();
+  if (queue_->broken()) throw_session_ended();
   first_of_slab_ = 0;
   if (pending_.chunks.empty()) return;
   if (before_flush_) before_flush_();
@@ -124,10 +126,11 @@ void ChunkSender::finish() {
 }
 
 void ChunkSender::sign_all(const FrameWork& work) {
-  if (signatures_ == nullptr || work.nodes() || work.whole) return;
+  if (signatures_ == nullptr || work.whole) return;
   std::vector<std::pair<ChunkId, Bytes>> made;
   std::size_t at = 0;
   for (const FrameChunk& chunk : work.chunks) {
+    if (work.nodes()) break;  // the catalog has them whole
     made.emplace_back(chunk.id, delta::make_signature(ByteView(work.content).subspan(at, chunk.length), options_.signing));
     at += chunk.length;
   }
@@ -200,9 +203,11 @@ void ChunkSender::compress_loop() try {
   Stopwatch watch;
   while (auto taken = queue_->take()) {
     timing.starved_us += watch.lap_us();
+    sign_all(*taken);
+    taken->unwanted.clear();
+    taken->owners.clear();  // the slabs are free, however long a delta's answer takes
+    if (taken->chunks.empty()) continue;
     const auto work = std::make_shared<const FrameWork>(std::move(*taken));
-    sign_all(*work);
-    if (work->chunks.empty()) continue;
     send(work, builder, deltas ? &*deltas : nullptr, timing);
     governor_.sent(timing);
     const int level = governor_.level();

@@ -2,7 +2,8 @@
 // file of the same path ("save as" writes a new file and renames it), else, for a new file, one of the same name and
 // nearly the same size (a package's next version in a new folder; any file of a sibling machine), else, for a large one, one
 // of exactly the same size (a copy under another name). It looks only at what
-// is new in today's index. One thread.
+// is new in today's index, and at so many files of one name or size at most that its time grows with their number. Bounded
+// in memory. One thread.
 #pragma once
 
 #include <cstdint>
@@ -38,9 +39,12 @@ class FormerNames {
     MftReference of_same_size = 0;
   };
 
+  using Candidates = std::unordered_map<std::uint64_t, std::vector<std::uint32_t>>;  // into files_; few under each key
+
   void new_name(ByteView key, ByteView value);
   void look_for_equal_names();
   void consider(const NameEntry& former);
+  static void add_candidate(Candidates& candidates, std::uint64_t key, std::size_t file);
   bool former_has_record(MftReference record);
 
   TreeRoot former_index_;
@@ -50,8 +54,8 @@ class FormerNames {
   FormerReferences found_;
   std::vector<NewFile> files_;
   std::uint64_t file_bytes_ = 0;
-  std::unordered_multimap<std::u16string, std::size_t> by_name_;   // upcased; into files_
-  std::unordered_multimap<std::uint64_t, std::size_t> by_size_;    // large ones
+  Candidates by_name_;  // by a hash of the upcased name: a wrong guess costs bytes
+  Candidates by_size_;  // large ones
 };
 
 }  // namespace vmferry::backup

@@ -12,7 +12,7 @@ constexpr std::size_t runs_max = 1u << 20;
 
 }  // namespace
 
-// FormerRecords: the 'R' entries of a file index, looked up in ascending order.
+// FormerRecords: the 'R' entries of a file index; cheap where they are looked up in ascending order, as most are.
 class FormerRecords {
  public:
   FormerRecords(const TreeRoot& root, NodeSource& nodes) : cursor_(root, nodes) {}

@@ -22,9 +22,16 @@ void FrameQueue::answered(OfferBatch batch, const target::WantBitmap& wanted, bo
   batch.chunks.resize(kept);
   const std::lock_guard lock(mutex_);
   --unanswered_;
-  broken_ = broken_ || broken;
-  if (!batch.chunks.empty() && !error_) batches_.push_back(std::move(batch));
+  if (broken) break_off();
+  if (!batch.chunks.empty() && !error_ && !broken_) batches_.push_back(std::move(batch));
   changed_.notify_all();
+}
+
+// The session ended: with the mutex held. What waits is let go, so that its memory is free.
+void FrameQueue::break_off() {
+  broken_ = true;
+  batches_.clear();
+  again_.clear();
 }
 
 void FrameQueue::fail(std::exception_ptr error) {
@@ -132,9 +139,9 @@ void FrameQueue::delta_answered(const FrameWork& work, const std::optional<std::
   const std::lock_guard lock(mutex_);
   --deltas_unanswered_;
   held_bytes_ -= work.content.size();
-  broken_ = broken_ || !whole;
+  if (!whole) break_off();
   sent_.whole_again += again.chunks.size();
-  if (!again.chunks.empty() && !error_) again_.push_back(std::move(again));
+  if (!again.chunks.empty() && !error_ && !broken_) again_.push_back(std::move(again));
   changed_.notify_all();
 }
 

@@ -94,6 +94,7 @@ class FrameQueue {
   SentCounts sent();
 
  private:
+  void break_off();
   bool gather(FrameWork& work, OfferedChunk& chunk) const;
 
   const std::size_t frame_bytes_, held_bytes_max_;

@@ -12,7 +12,7 @@ constexpr const char* schema = R"(
   PRAGMA application_id = 1447449427;
   CREATE TABLE signatures (number INTEGER PRIMARY KEY, id BLOB NOT NULL, body BLOB NOT NULL);
   CREATE UNIQUE INDEX signatures_by_id ON signatures (id);
-  CREATE TABLE signed_points (machine BLOB PRIMARY KEY, point BLOB NOT NULL) WITHOUT ROWID;
+  CREATE TABLE signed_points (store BLOB, machine BLOB, point BLOB NOT NULL, PRIMARY KEY (store, machine)) WITHOUT ROWID;
   CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   INSERT INTO counters VALUES ('signatures', 0), ('bytes', 0);
   PRAGMA user_version = 1;
@@ -32,7 +32,7 @@ void remove_files(const std::filesystem::path& file) {
 struct SignatureStore::Open {
   explicit Open(const std::filesystem::path& file)
       : database(with_schema(file)),
-        find(database.get(), "SELECT body FROM signatures WHERE id = ?"),
+        find(database.get(), "SELECT body FROM signatures WHERE id = ? AND length(body) <= 1048576"),
         insert(database.get(), "INSERT OR IGNORE INTO signatures (id, body) VALUES (?, ?)"),
         count(database.get(), "UPDATE counters SET value = value + ? WHERE name = ?") {}
 
@@ -60,8 +60,11 @@ struct SignatureStore::Open {
     if (ours()) return holder;
     sqlite::Transaction transaction(database);
     if (ours()) return holder;
-    if (database.number("SELECT count(*) FROM sqlite_schema") != 0)
-      throw Error(ErrorCode::damaged, "this is no signature file of this version", database.path());
+    if (database.number("SELECT count(*) FROM sqlite_schema") != 0) {
+      const bool of_another_version = database.number("PRAGMA application_id") == application_id;
+      throw Error(of_another_version ? ErrorCode::damaged : ErrorCode::refused, "this is no signature file of this version",
+                  database.path());
+    }
     database.run(schema);
     transaction.commit();
     return holder;
@@ -79,7 +82,8 @@ struct SignatureStore::Open {
 };
 
 std::filesystem::path SignatureStore::file_beside(const std::filesystem::path& catalog) {
-  return std::filesystem::path(catalog).replace_extension(".signatures");
+  std::filesystem::path file = std::filesystem::path(catalog).replace_extension(".signatures");
+  return file == catalog ? std::filesystem::path(catalog.string() + ".signatures") : file;
 }
 
 SignatureStore::SignatureStore(std::filesystem::path file, std::uint64_t budget_bytes)
@@ -124,6 +128,7 @@ void SignatureStore::guarded(Do&& act) {
 
 void SignatureStore::write_pending() {
   if (pending_.empty()) return;
+  bool written = false;
   guarded([&](Open& open) {
     std::int64_t signatures = 0, bytes = 0;
     sqlite::Transaction transaction(open.database.get());
@@ -136,7 +141,9 @@ void SignatureStore::write_pending() {
     open.count_by("signatures", signatures);
     open.count_by("bytes", bytes);
     transaction.commit();
+    written = true;
   });
+  lost_some_ = lost_some_ || !written;
   pending_.clear();
   pending_bytes_ = 0;
 }
@@ -178,40 +185,64 @@ bool SignatureStore::contains(const ChunkId& id) {
   return there;
 }
 
-std::optional<Uuid> SignatureStore::signed_up_to(const Uuid& machine) {
+std::optional<Uuid> SignatureStore::signed_up_to(const Uuid& store, const Uuid& machine) {
   std::optional<Uuid> point;
   const std::lock_guard lock(mutex_);
   guarded([&](Open& open) {
-    sqlite::Statement select(open.database.get(), "SELECT point FROM signed_points WHERE machine = ?");
-    select.bind(1, machine.view());
+    sqlite::Statement select(open.database.get(), "SELECT point FROM signed_points WHERE store = ? AND machine = ?");
+    select.bind(1, store.view()).bind(2, machine.view());
     if (select.step()) point = Uuid::from_bytes(select.blob(0));
   });
   return point;
 }
 
-void SignatureStore::set_signed_up_to(const Uuid& machine, const Uuid& point) {
+void SignatureStore::set_signed_up_to(const Uuid& store, const Uuid& machine, const Uuid& point) {
   const std::lock_guard lock(mutex_);
   write_pending();
+  if (lost_some_) return;
   guarded([&](Open& open) {
-    sqlite::Statement insert(open.database.get(), "INSERT OR REPLACE INTO signed_points (machine, point) VALUES (?, ?)");
-    insert.bind(1, machine.view()).bind(2, point.view()).run();
+    sqlite::Statement insert(open.database.get(), "INSERT OR REPLACE INTO signed_points (store, machine, point) VALUES (?, ?, ?)");
+    insert.bind(1, store.view()).bind(2, machine.view()).bind(3, point.view()).run();
   });
 }
 
-void SignatureStore::trim(const std::function<void(const Name&)>& named) {
+bool SignatureStore::over_budget() {
+  bool over = false;
   const std::lock_guard lock(mutex_);
   write_pending();
+  guarded([&](Open& open) { over = static_cast<std::uint64_t>(open.counter("bytes")) > budget_bytes_; });
+  return over;
+}
+
+void SignatureStore::trim(const std::function<void(const Name&)>& named) {
+  if (!over_budget()) return;
+  {  // the table is this connection's own: no other process waits while the caller walks its trees
+    const std::lock_guard lock(mutex_);
+    guarded([&](Open& open) {
+      open.database.get().run("CREATE TEMP TABLE IF NOT EXISTS named (id BLOB PRIMARY KEY) WITHOUT ROWID; DELETE FROM temp.named;");
+    });
+  }
+  std::vector<ChunkId> some;
+  const auto write = [&] {
+    const std::lock_guard lock(mutex_);
+    guarded([&](Open& open) {
+      sqlite::Statement insert(open.database.get(), "INSERT OR IGNORE INTO temp.named VALUES (?)");
+      for (const ChunkId& id : some) insert.bind(1, key_of(id)).run();
+    });
+    some.clear();
+  };
+  named([&](const ChunkId& id) {
+    some.push_back(id);
+    if (some.size() == 4096) write();
+  });
+  write();
+
+  const std::lock_guard lock(mutex_);
   guarded([&](Open& open) {
     const auto over = [&] { return static_cast<std::uint64_t>(open.counter("bytes")) > budget_bytes_; };
-    if (!over()) return;
     sqlite::Database& database = open.database.get();
     sqlite::Transaction transaction(database);
     if (!over()) return;  // another process was faster
-    database.run("CREATE TEMP TABLE IF NOT EXISTS named (id BLOB PRIMARY KEY) WITHOUT ROWID; DELETE FROM temp.named;");
-    {
-      sqlite::Statement insert(database, "INSERT OR IGNORE INTO temp.named VALUES (?)");
-      named([&](const ChunkId& id) { insert.bind(1, key_of(id)).run(); });
-    }
     // Down to nine tenths, so that not every backup trims.
     std::int64_t excess = open.counter("bytes") - static_cast<std::int64_t>(budget_bytes_ / 10 * 9);
     std::int64_t dropped = 0, dropped_bytes = 0;

@@ -1,6 +1,7 @@
 // SignatureStore: the signatures of chunks that a target is known to have, in a SQLite file of its own beside the catalog.
 // A cache with a budget: whatever is lost of it costs bytes on the wire, never a backup, so no call throws: what goes wrong
-// is told once by problem(), the store is empty from then on, and a damaged file is deleted and made anew.
+// is told by problem(), the store is empty from then on, and a damaged file is deleted and made anew by the next process. A
+// file that is no signature file is left alone, and the store is empty then.
 // docs/format/catalog.md has the schema. Thread-safe; several processes may have it open.
 #pragma once
 
@@ -38,12 +39,14 @@ class SignatureStore {
   // Held back and written by the megabyte. A signature that is there stays.
   void add(std::vector<std::pair<ChunkId, Bytes>> signatures);
 
-  // The point of this machine up to which every chunk was signed: then nobody needs to look chunk by chunk.
-  std::optional<Uuid> signed_up_to(const Uuid& machine);
-  void set_signed_up_to(const Uuid& machine, const Uuid& point);
+  // The point of this machine in this store up to which every chunk was signed: then nobody needs to look chunk by chunk. Not
+  // set where signatures were lost on the way.
+  std::optional<Uuid> signed_up_to(const Uuid& store, const Uuid& machine);
+  void set_signed_up_to(const Uuid& store, const Uuid& machine, const Uuid& point);
 
+  bool over_budget();
   // Where it is over its budget: drops signatures, first those that `named` does not name, then the oldest. named calls its
-  // argument for each chunk of each machine's last point.
+  // argument for each chunk of each machine's last point; what it throws goes through, and nothing is dropped.
   using Name = std::function<void(const ChunkId&)>;
   void trim(const std::function<void(const Name&)>& named);
 
@@ -67,6 +70,7 @@ class SignatureStore {
   std::unique_ptr<Open> open_;  // null once something went wrong
   std::vector<std::pair<ChunkId, Bytes>> pending_;
   std::size_t pending_bytes_ = 0;
+  bool lost_some_ = false;  // of what was added by this process
   std::string problem_;
 };
 

@@ -6,6 +6,7 @@
 #include "engine/cli/interrupts.h"
 #include "engine/cli/output.h"
 #include "engine/cli/traffic_view.h"
+#include "protocol/error.h"
 
 namespace vmferry::cli {
 namespace {
@@ -118,6 +119,15 @@ void print_for_a_person(const RestorePoint& point) {
       "received " + human_bytes(report.received_bytes) + ", the store grew by " + human_bytes(report.stored_bytes));
 }
 
+// The point is safe: a catalog that cannot be read only leaves a part of the report out.
+std::optional<catalog::PointTraffic> traffic_in(catalog::Catalog& catalog, const Uuid& point) {
+  try {
+    return catalog.traffic(point);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 int run_backup_command(const Settings& settings, const BackupArguments& arguments) {
   const backup::Source source = backup::Source::open(arguments.path, source_options(arguments));
   const auto catalog = catalog::Catalog::open(settings.catalog);
@@ -142,7 +152,7 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
     point = backup::run_backup(source, options, connection->session(), *catalog, progress, cancelled());
   }
   const int exit_code = point.report.warnings.empty() ? exit_done : exit_warnings;
-  const auto traffic = catalog->traffic(point.uuid);
+  const auto traffic = traffic_in(*catalog, point.uuid);
   if (settings.json) {
     nlohmann::json object = json_of(point);
     if (traffic) object["traffic"] = traffic_json(*traffic, traffic_lines_default);

@@ -387,15 +387,17 @@ void ClientSession::on_control(messages::Control control) {
 void ClientSession::on_want(ByteView payload) {
   const std::uint64_t batch = wire::take_number(payload);
   Offer offer;
+  WantBitmap wanted;
   {
     const std::lock_guard lock(mutex_);
     const auto found = offers_.find(batch);
     if (found == offers_.end()) malformed("it answered an offer that was not made");
+    wanted = wire::parse_want_bitmap(payload, found->second.ids);  // throws: then break_session() answers it
     offer = std::move(found->second);
     offers_.erase(found);
   }
   changed_.notify_all();
-  offer.answered(wire::parse_want_bitmap(payload, offer.ids));
+  offer.answered(std::move(wanted));
 }
 
 void ClientSession::on_delta_done(ByteView payload) {

@@ -6,7 +6,8 @@
 //   basis: per basis chunk its id (32) and u32: how many of its first bytes belong to the basis
 //   payload: `stored length` bytes of zstd
 //   checksum: XXH3-64 of everything before it
-// copies: the payload decompresses to the operations (varints, see the page) and then all literals together.
+// copies: the payload is two zstd frames: the operations (varints, see the page), then all literals together, compressed with
+// the copied content around them as prefix (protocol/delta/context.h).
 // prefix: the payload is the content, compressed by zstd with the basis as prefix: where the sender has the basis' bytes.
 #pragma once
 

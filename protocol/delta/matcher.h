@@ -14,7 +14,8 @@
 
 namespace vmferry::delta {
 
-// One basis chunk. The basis is the concatenation of the parts' whole blocks (SignatureView::basis_bytes()).
+// One basis chunk. The basis is the concatenation of the parts' first SignatureView::basis_bytes(): with fine sums all of each
+// chunk, without them its whole blocks.
 struct BasisPart {
   SignatureView signature;
   // Where in the content its first byte is expected, if at all; may be negative or past the end (then some of it may lie in).

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 
+#include "protocol/error.h"
+#include "protocol/sqlite.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry::catalog {
@@ -131,16 +134,41 @@ TEST_F(SignatureStoreTest, APlaceThatCannotBeWrittenIsNoErrorOfTheBackup) {
   EXPECT_TRUE(store.find(std::vector{id_of(0)})[0].empty());
 }
 
-TEST_F(SignatureStoreTest, RemembersUpToWhichPointAMachineIsSigned) {
-  const Uuid machine = Uuid::random(), point = Uuid::random();
+TEST_F(SignatureStoreTest, AnotherProgramsFileIsLeftAlone) {
+  const std::filesystem::path catalog = directory_ / "catalog.signatures";
+  EXPECT_NE(SignatureStore::file_beside(catalog), catalog);
+  {
+    sqlite::Database other(file(), sqlite::Database::Mode::create, {"another one", "none"});
+    other.run("CREATE TABLE precious (x); INSERT INTO precious VALUES (42)");
+  }
   {
     SignatureStore store(file());
-    EXPECT_EQ(store.signed_up_to(machine), std::nullopt);
-    store.set_signed_up_to(machine, Uuid::random());
-    store.set_signed_up_to(machine, point);
+    EXPECT_NE(store.problem(), "");
+    store.add(some(0, 3));
+  }
+  sqlite::Database other(file(), sqlite::Database::Mode::read, {"another one", "none"});
+  EXPECT_EQ(other.number("SELECT x FROM precious"), 42);
+}
+
+TEST_F(SignatureStoreTest, WhoCannotSayWhatIsNamedDropsNothing) {
+  SignatureStore store(file(), 10'000);
+  store.add(some(0, 20));
+  EXPECT_THROW(store.trim([](const SignatureStore::Name&) { throw Error(ErrorCode::damaged, "the catalog is damaged"); }), Error);
+  EXPECT_EQ(store.size().signatures, 20u);
+  EXPECT_EQ(store.problem(), "");
+}
+
+TEST_F(SignatureStoreTest, RemembersUpToWhichPointAMachineIsSigned) {
+  const Uuid kept_in = Uuid::random(), machine = Uuid::random(), point = Uuid::random();
+  {
+    SignatureStore store(file());
+    EXPECT_EQ(store.signed_up_to(kept_in, machine), std::nullopt);
+    store.set_signed_up_to(kept_in, machine, Uuid::random());
+    store.set_signed_up_to(kept_in, machine, point);
+    store.set_signed_up_to(Uuid::random(), machine, Uuid::random());
   }
   SignatureStore store(file());
-  EXPECT_EQ(store.signed_up_to(machine), point);
+  EXPECT_EQ(store.signed_up_to(kept_in, machine), point);
 }
 
 }  // namespace
