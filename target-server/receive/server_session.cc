@@ -47,8 +47,8 @@ std::optional<RestorePoint> sound_point(store::Store& store, const Uuid& uuid) {
 }
 
 // A base point that reaches a lost chunk would keep it from being sent again.
-void drop_what_reaches_lost(store::Store& store, std::vector<Uuid>& points) {
-  const std::vector<ChunkId> lost = store.lost(lost_ids_max);
+void drop_what_reaches_lost(store::Store& store, std::span<const ChunkId> lost, std::vector<Uuid>& points) {
+  if (lost.empty()) return;
   std::erase_if(points, [&](const Uuid& uuid) {
     if (lost.size() == lost_ids_max) return true;
     const auto point = sound_point(store, uuid);
@@ -158,13 +158,16 @@ void ServerSession::open_backup(const messages::Control& question) {
       refuse_another_machine(opening, *last);
   }
   std::vector<Uuid> base_uuids = choose_bases(points, opening);
-  if (store_.any_lost()) drop_what_reaches_lost(store_, base_uuids);
+  std::vector<ChunkId> lost;
+  if (store_.any_lost()) lost = store_.lost(lost_ids_max);
+  drop_what_reaches_lost(store_, lost, base_uuids);
   const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
                                    options_.rebuild_compression_level};
   auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());
   opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
+  opened->lost_at_open = std::move(lost);
   for (const Uuid& uuid : base_uuids)
     if (auto base = sound_point(store_, uuid)) opened->bases.push_back(std::move(*base));
   backup_ = std::move(opened);
@@ -176,6 +179,20 @@ void ServerSession::open_backup(const messages::Control& question) {
   answer.mutable_backup_opened()->set_session(wire::to_field(open.lease->session().view()));
   answer.mutable_backup_opened()->set_bases(static_cast<std::uint32_t>(open.bases.size()));
   wire::send_control(writer_, answer);
+}
+
+// What was found lost while the backup ran, maybe by its own deltas: what a base reaches of it is to be answered as
+// missing, and so must be looked up.
+void ServerSession::drop_bases_that_lost() {
+  if (!store_.any_lost()) return;
+  Backup& open = backup();
+  const std::vector<ChunkId> lost = store_.lost(lost_ids_max);
+  std::vector<ChunkId> since_open;
+  std::ranges::set_difference(lost, open.lost_at_open, std::back_inserter(since_open));
+  if (since_open.empty()) return;
+  std::erase_if(open.bases, [&](const RestorePoint& base) {
+    return lost.size() == lost_ids_max || reaches_lost(store_, base, since_open);
+  });
 }
 
 void ServerSession::on_point_piece(const messages::Control& control) {
@@ -196,6 +213,7 @@ void ServerSession::commit(std::uint64_t request) {
 
   open.intake.drain();
   store_.sync();  // so that everything that arrived can be read back
+  drop_bases_that_lost();
   messages::Control answer;
   answer.set_request(request);
   messages::Committed& committed = *answer.mutable_committed();

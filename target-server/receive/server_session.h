@@ -41,6 +41,7 @@ class ServerSession {
     Uuid machine_uuid;
     std::string machine_name;
     std::vector<RestorePoint> bases;
+    std::vector<ChunkId> lost_at_open;  // no base reaches them
     FrameIntake intake;
     std::optional<std::pair<std::uint64_t, RestorePoint>> to_commit;  // its request, and the point that came for it
     wire::PointAssembly assembly;
@@ -54,6 +55,7 @@ class ServerSession {
   void open_backup(const messages::Control& question);
   void commit(std::uint64_t request);
   void close_backup(std::uint64_t request);
+  void drop_bases_that_lost();
   void keep_what_arrived() noexcept;
   Backup& backup();
   IntakeEvents intake_events();

@@ -163,6 +163,24 @@ TEST_F(Deltas, ADamagedBasisIsAnsweredByWholeAndTheSessionGoesOn) {
   commit_the_rest(30);
 }
 
+// The point is built on the base that has just lost a chunk: nothing of that base may be taken for known.
+TEST_F(Deltas, ADamagedBasisThatThePointStillNeedsIsMissingAtTheCommitUntilItComes) {
+  const ChunkId damaged = id_of(former_bytes_[35]);
+  session_->send_frame(frames_of(former_, {damaged})[0]);
+  back_up_former_day();
+  damage(damaged);
+  Content next = former_;  // all as before: the trees are the base's own
+  next.point.uuid = Uuid::random();
+  ASSERT_TRUE(answer_to(run_at(30).as_copies()));  // whole; and the store knows the basis for lost
+  EXPECT_TRUE(store_->any_lost());
+  const auto refused = session_->commit(next.point);
+  EXPECT_FALSE(refused.committed);
+  EXPECT_EQ(refused.missing, std::vector<ChunkId>{damaged});
+  EXPECT_TRUE(back_up(*session_, next).committed);
+  EXPECT_FALSE(store_->any_lost());
+  EXPECT_TRUE(session_->verify(next.point.uuid, {}).damage.empty());
+}
+
 TEST_F(Deltas, OnlyAChunkThatIsNotWhatItsIdSaysIsWantedWhole) {
   back_up_former_day();
   Run run = run_at(0);
