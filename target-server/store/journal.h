@@ -37,6 +37,7 @@ class Journal {
   std::uint64_t size() const noexcept { return size_; }
   std::uint64_t chain() const noexcept { return chain_; }
   std::size_t chunk_count() const noexcept { return chunks_.size(); }
+  const std::vector<PackChunk>& chunks() const noexcept { return chunks_; }
 
  private:
   Journal(const std::filesystem::path& folder, const PackHeader& header);

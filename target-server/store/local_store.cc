@@ -286,11 +286,30 @@ Bytes LocalStore::read_frame(const FrameLocation& location) {
   return bytes;
 }
 
+std::vector<PackChunk> LocalStore::chunks_of_pack(const Uuid& pack) {
+  {
+    const std::lock_guard guard(append_mutex_);
+    if (open_pack_ && open_pack_->pack() == pack) return open_pack_->chunks();
+  }
+  try {
+    const std::string object = pack_object_name(pack);
+    const std::optional<ObjectFacts> facts = objects_->facts(object);
+    if (!facts) return {};
+    const auto read = [&](std::uint64_t offset, std::span<std::byte> into) {
+      return objects_->get(object, offset, into);
+    };
+    return read_pack_trailer(read, facts->size, pack).chunks;
+  } catch (const Error&) {  // its trailer is damaged too
+    return {};
+  }
+}
+
 void LocalStore::recheck(std::span<const ChunkId> ids, bool named_by_point) {
   if (!options_.writable) return;
   std::vector<ChunkId> missing;
   std::vector<ChunkIndex::Lost> lost;
   DecodedFrames frames(*this, 0, std::nullopt);
+  std::optional<std::pair<Uuid, std::vector<PackChunk>>> table;  // of the last pack with a damaged frame
   for (const auto& [location, in_frame] : locate(ids, missing)) {
     std::shared_ptr<const DecodedFrame> frame;
     try {
@@ -303,6 +322,11 @@ void LocalStore::recheck(std::span<const ChunkId> ids, bool named_by_point) {
       if (!content || chunk_id_of(place_.domain.key, *content) != id)
         lost.push_back({id, location.pack, location.offset});
     }
+    if (frame) continue;
+    // With the frame all of its chunks are lost, not only those that somebody asked for.
+    if (!table || table->first != location.pack) table.emplace(location.pack, chunks_of_pack(location.pack));
+    for (const PackChunk& chunk : table->second)
+      if (chunk.offset == location.offset) lost.push_back({chunk.id, location.pack, location.offset});
   }
   if (named_by_point)
     for (const ChunkId& id : missing) lost.push_back({id, {}, 0});

@@ -63,6 +63,7 @@ class LocalStore final : public Store {
   void check_reserve(std::uint64_t more_bytes);
   std::optional<PendingPlace> pending_place(const ChunkId& id) const;  // under append_mutex_
   bool all_known(const FrameView& frame);
+  std::vector<PackChunk> chunks_of_pack(const Uuid& pack);  // as it says itself; empty where it cannot be told
   void sync_locked();                       // under sync_mutex_
   void seal_locked(std::uint64_t min_bytes);  // under sync_mutex_
 

@@ -104,7 +104,8 @@ class Store {
   // The stored frame, checksum checked (Error{damaged}).
   virtual Bytes read_frame(const FrameLocation& location) = 0;
   // Reads these chunks again. Those that cannot be read back are missing from now on, durably: contains() says no, and
-  // the next backup that has them sends them. named_by_point: a committed point names them, so those that have no place
+  // the next backup that has them sends them. Where a whole frame is damaged, so are all the chunks in it (which the
+  // pack's table tells: where that is damaged too, only the ones asked for). named_by_point: a committed point names them, so those that have no place
   // at all are counted as lost too. Does nothing where the store is open for reading only.
   virtual void recheck(std::span<const ChunkId> ids, bool named_by_point) = 0;
   // Some chunk that a point may reach is lost, and has not come again: no point may be built on unseen.

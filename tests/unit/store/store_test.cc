@@ -97,6 +97,33 @@ TEST_F(StoreTest, AReaderSeesWhatAWriterSyncsAndSealsBesideIt) {
   EXPECT_EQ(reader->status().writer_pid, ::getpid());
 }
 
+TEST_F(StoreTest, WithADamagedFrameAllOfItsChunksAreLostAndNoOthers) {
+  for (const bool sealed : {false, true}) {
+    const auto store = open();
+    const std::uint64_t seed = sealed ? 1000 : 0;
+    const std::vector<ChunkId> damaged = append_frame(*store, seed, 8), sound = append_frame(*store, seed + 100, 8);
+    store->sync();
+    std::vector<ChunkId> missing;
+    const FrameLocation frame = store->locate(damaged, missing).at(0).frame;
+    if (sealed) store->seal(0);
+    for (const std::filesystem::path& pack : files_below(directory_, ".pack")) {
+      if (pack.stem() != frame.pack.to_string()) continue;
+      std::filesystem::permissions(pack, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+      std::fstream file(pack, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(frame.offset + frame.length / 2));
+      file.write("damaged", 7);
+    }
+    store->recheck(std::span(&damaged[3], 1), false);
+    EXPECT_EQ(store->contains(damaged), std::vector<bool>(8, false));
+    EXPECT_EQ(store->contains(sound), std::vector<bool>(8, true));
+    EXPECT_EQ(store->lost(100).size(), 8u);
+    append_frame(*store, seed, 8);
+    store->sync();
+    EXPECT_FALSE(store->any_lost());
+    expect_readable(*store, damaged);
+  }
+}
+
 TEST_F(StoreTest, OpeningNeverCreatesAStore) {
   const std::filesystem::path nowhere = scratch_.path() / "nowhere";
   std::string message;
