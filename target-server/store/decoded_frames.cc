@@ -5,6 +5,11 @@
 #include "protocol/error.h"
 
 namespace vmferry::store {
+namespace {
+
+constexpr std::size_t entry_overhead_bytes = 512;  // its slot, its place in the list and in the map
+
+}  // namespace
 
 DecodedFrame::DecodedFrame(const FrameView& frame, FrameDecoder& decoder)
     : content_bytes_(frame.content_bytes), content_(std::make_unique_for_overwrite<std::byte[]>(content_bytes_)) {
@@ -24,8 +29,12 @@ std::optional<ByteView> DecodedFrame::find(const ChunkId& id) const {
   return content().subspan(found->offset, found->length);
 }
 
-DecodedFrames::DecodedFrames(Store& store, std::size_t content_bytes_max, std::optional<DomainKey> key)
-    : store_(store), content_bytes_max_(content_bytes_max), key_(key) {}
+std::size_t DecodedFrame::cost_bytes() const noexcept {
+  return content_bytes_ + entry_overhead_bytes + slices_.size() * sizeof(Slice);
+}
+
+DecodedFrames::DecodedFrames(Store& store, std::size_t cost_bytes_max, std::optional<DomainKey> key)
+    : store_(store), cost_bytes_max_(cost_bytes_max), key_(key) {}
 DecodedFrames::~DecodedFrames() = default;
 
 std::shared_ptr<const DecodedFrame> DecodedFrames::get(const FrameLocation& location) {
@@ -38,7 +47,7 @@ std::shared_ptr<const DecodedFrame> DecodedFrames::get(const FrameLocation& loca
       forget(location, slot);
       throw;
     }
-    keep(location, slot, slot->frame->content_bytes());
+    keep(location, slot, slot->frame->cost_bytes());
   }
   return slot->frame;
 }
@@ -80,13 +89,13 @@ std::unique_ptr<FrameDecoder> DecodedFrames::take_decoder() {
   return decoder;
 }
 
-void DecodedFrames::keep(const FrameLocation& location, const std::shared_ptr<Slot>& slot, std::size_t content_bytes) {
+void DecodedFrames::keep(const FrameLocation& location, const std::shared_ptr<Slot>& slot, std::size_t cost_bytes) {
   const std::lock_guard lock(mutex_);
   const auto known = by_location_.find(location);
   if (known == by_location_.end() || known->second->slot != slot) return;  // pushed out meanwhile
-  known->second->content_bytes = content_bytes;
-  content_bytes_ += content_bytes;
-  while (content_bytes_ > content_bytes_max_ && entries_.size() > 1) erase(std::prev(entries_.end()));
+  known->second->cost_bytes = cost_bytes;
+  cost_bytes_ += cost_bytes;
+  while (cost_bytes_ > cost_bytes_max_ && entries_.size() > 1) erase(std::prev(entries_.end()));
 }
 
 void DecodedFrames::forget(const FrameLocation& location, const std::shared_ptr<Slot>& slot) {
@@ -96,7 +105,7 @@ void DecodedFrames::forget(const FrameLocation& location, const std::shared_ptr<
 }
 
 void DecodedFrames::erase(Entries::iterator entry) {
-  content_bytes_ -= entry->content_bytes;
+  cost_bytes_ -= entry->cost_bytes;
   by_location_.erase(entry->location);
   entries_.erase(entry);
 }
