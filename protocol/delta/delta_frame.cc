@@ -45,11 +45,11 @@ std::uint64_t sum_of_lengths(std::span<const Entry> entries) {
 // What any sender must keep to: a fault in the caller, so not an Error.
 std::uint64_t check_caller(std::span<const FrameChunk> chunks, ByteView content, std::span<const DeltaBasis> basis) {
   const std::uint64_t basis_bytes = sum_of_lengths(basis);
-  const auto too_short_or_long = [](const FrameChunk& chunk) {
-    return chunk.length == 0 || chunk.length > limits::chunk_size_max;
+  const auto too_short_or_long = [](const auto& part) {
+    return part.length == 0 || part.length > limits::chunk_size_max;
   };
-  const auto too_long = [](const DeltaBasis& part) { return part.length > limits::chunk_size_max; };
-  const bool lengths_right = std::ranges::none_of(chunks, too_short_or_long) && std::ranges::none_of(basis, too_long);
+  const bool lengths_right =
+      std::ranges::none_of(chunks, too_short_or_long) && std::ranges::none_of(basis, too_short_or_long);
   if (chunks.empty() || chunks.size() > limits::frame_chunks_max || content.size() > limits::frame_content_max ||
       basis.empty() || basis.size() > limits::delta_basis_chunks_max || basis_bytes > limits::delta_basis_max ||
       !lengths_right || sum_of_lengths(chunks) != content.size())
@@ -192,7 +192,7 @@ DeltaFrameView parse_delta_frame(ByteView bytes) {
   for (std::size_t i = 0; i < basis_count; ++i) {
     const ChunkId id = ChunkId::from_bytes(in.bytes(32));
     const std::uint32_t length = in.u32();
-    if (length > limits::chunk_size_max) throw_malformed("bad basis length");
+    if (length == 0 || length > limits::chunk_size_max) throw_malformed("bad basis length");
     frame.basis.push_back({id, length});
   }
   const std::uint64_t basis_bytes = sum_of_lengths(std::span<const DeltaBasis>(frame.basis));

@@ -4,8 +4,16 @@
 #include <cstring>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 namespace vmferry::target_server {
+namespace {
+
+// Of the stored frames that one delta's basis lies in: together they bound what a small delta can make the target read.
+constexpr std::size_t basis_frames_max = 256;
+constexpr std::uint64_t basis_frames_content_max = 64 * limits::MiB;
+
+}  // namespace
 
 DeltaRebuilder::DeltaRebuilder(store::Store& store, store::DecodedFrames& frames, int compression_level)
     : store_(store), frames_(frames), key_(store.domain().key), builder_(compression_level) {}
@@ -58,15 +66,18 @@ bool DeltaRebuilder::collect_basis(const delta::DeltaFrameView& view) {
   try {
     std::vector<ChunkId> missing;
     const std::vector<store::Store::Located> located = store_.locate(ids, missing);
-    if (!missing.empty()) return false;
+    if (!missing.empty() || located.size() > basis_frames_max) return false;
+    std::uint64_t content_bytes = 0;
     for (const auto& [location, in_frame] : located) {
       const auto frame = frames_.get(location);
+      content_bytes += frame->content_bytes();
+      if (content_bytes > basis_frames_content_max) return false;
       for (const ChunkId& id : in_frame) {
         const std::optional<ByteView> content = frame->find(id);
         auto part = std::ranges::lower_bound(parts, id, {}, &Part::id);
         for (; part != parts.end() && part->id == id; ++part) {
           if (!content || content->size() < part->length) return false;
-          if (part->length > 0) std::memcpy(basis_.get() + part->offset, content->data(), part->length);
+          std::memcpy(basis_.get() + part->offset, content->data(), part->length);
         }
       }
     }

@@ -23,7 +23,8 @@ class DeltaRebuilder {
  public:
   DeltaRebuilder(store::Store& store, store::DecodedFrames& frames, int compression_level);
 
-  // Nothing is rebuilt where a basis chunk is missing, damaged, or shorter than the delta says; a chunk that is not
+  // Nothing is rebuilt where a basis chunk is missing, damaged, or shorter than the delta says, or where the basis lies
+  // in too many frames (their number and their content are bounded: a few bytes of each would cost all of them); a chunk that is not
   // what its id says is wanted whole alone. Error{malformed} for a delta that no sender makes.
   Rebuilt rebuild(ByteView delta_frame);
 

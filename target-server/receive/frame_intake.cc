@@ -50,6 +50,15 @@ void FrameIntake::add(Arrived arrived) {
   changed_.notify_all();
 }
 
+void FrameIntake::drop_deltas() {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(queue_, [&](const Arrived& arrived) {
+    if (arrived.delta) queued_bytes_ -= arrived.cost_bytes();
+    return arrived.delta.has_value();
+  });
+  changed_.notify_all();
+}
+
 void FrameIntake::drain() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return failure_ || queued_bytes_ == 0; });

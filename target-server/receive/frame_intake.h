@@ -50,6 +50,7 @@ class FrameIntake {
 
   void add(ByteView frame);                                  // copies; waits while the queue is full
   void add_delta(std::uint64_t number, ByteView delta_frame);  // the same
+  void drop_deltas();  // those that no worker has begun: nobody waits for their answers any more
   void drain();                                              // until all that was added is appended and answered
   void check() const;                                        // throws the failure, if there was one
 

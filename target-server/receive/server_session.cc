@@ -76,6 +76,7 @@ void ServerSession::run() {
     while (const auto packet = reader_.next()) on_packet(*packet);
   } catch (const Error& error) {
     // A client that was told of a failure of the intake hangs up: the failure is why.
+    if (backup_) backup_->intake.drop_deltas();
     if (error.code() == ErrorCode::unreachable && backup_) backup_->intake.check();
     throw;
   }

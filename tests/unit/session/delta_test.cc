@@ -199,16 +199,17 @@ TEST_F(Deltas, AnEarlierFrameOfTheSameSessionIsABasisAsGoodAsAny) {
   commit_the_rest(30);
 }
 
-TEST_F(Deltas, ABasisOfManyChunksInAsManyFramesIsCollected) {
+TEST_F(Deltas, ABasisOfManyChunksIsCollectedFromUpTo256Frames) {
+  constexpr std::size_t chunks_per_frame = limits::delta_basis_chunks_max / 256;
   std::vector<Bytes> small;
   std::vector<delta::DeltaBasis> basis;
   Bytes content;
+  FrameBuilder builder(1);
   for (std::size_t i = 0; i < limits::delta_basis_chunks_max; ++i) {
     small.push_back(random_bytes(5000 + i, 200));
     basis.push_back({id_of(small.back()), 150});
-    FrameBuilder builder(1);
     builder.add(basis.back().id, small.back());
-    session_->send_frame(builder.finish());
+    if (builder.chunk_count() == chunks_per_frame) session_->send_frame(builder.finish());
     content.insert(content.end(), small.back().begin(), small.back().begin() + 150);
   }
   const std::vector<delta::Copy> copies = {{0, 0, static_cast<std::uint32_t>(content.size())}};
@@ -216,6 +217,28 @@ TEST_F(Deltas, ABasisOfManyChunksInAsManyFramesIsCollected) {
   EXPECT_EQ(answer_to(delta::DeltaFrameBuilder(3).copies(chunks, content, basis, copies, no_limit)),
             std::vector<ChunkId>());
   EXPECT_EQ(get_chunk(session_->chunks(), chunks[0].id), content);
+}
+
+// A byte of each frame would make the target decode all of them.
+TEST_F(Deltas, ABasisInTooManyFramesOrInTooMuchContentIsAnsweredByWhole) {
+  for (const auto& [frames, frame_bytes] : {std::pair{257u, 100u}, std::pair{65u, 1u << 20}}) {
+    std::vector<delta::DeltaBasis> basis;
+    for (std::size_t i = 0; i < frames; ++i) {
+      Bytes content(frame_bytes, std::byte{1});
+      std::ranges::copy(random_bytes(9000 + i, 16), content.begin());
+      FrameBuilder builder(1);
+      basis.push_back({id_of(content), 1});
+      builder.add(basis.back().id, content);
+      session_->send_frame(builder.finish());
+    }
+    const Bytes content = text_bytes(77, 64);
+    const std::vector<FrameChunk> chunks = {{id_of(content), 64}};
+    const auto made_on = [&](std::span<const delta::DeltaBasis> some) {
+      return delta::DeltaFrameBuilder(3).copies(chunks, content, some, {}, no_limit);
+    };
+    EXPECT_EQ(answer_to(made_on(basis)), std::vector<ChunkId>{chunks[0].id}) << frames << " frames";
+    EXPECT_EQ(answer_to(made_on(std::span(basis).first(basis.size() - 1))), std::vector<ChunkId>()) << frames;
+  }
 }
 
 // A line of real edits: bytes inserted, removed and changed, through a signature, the matcher and the patch.

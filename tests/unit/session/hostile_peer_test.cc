@@ -246,6 +246,11 @@ TEST_F(HostilePeer, ForgedDeltasEachEndTheirSessionAndLeaveNothing) {
          delta.basis = {{known, 0xffffffff}, {known, 1001}};
          delta.pack(one_copy(1000, 0));
        }},
+      {"a basis chunk of no bytes",
+       [&](ForgedDelta& delta) {
+         delta.basis.push_back({known, 0});
+         delta.pack(one_copy(1000, 0));
+       }},
       {"more basis than is allowed",
        [&](ForgedDelta& delta) {
          delta.basis.assign(5, {known, limits::chunk_size_max});
