@@ -305,7 +305,10 @@ std::vector<PackChunk> LocalStore::chunks_of_pack(const Uuid& pack) {
 }
 
 void LocalStore::recheck(std::span<const ChunkId> ids, bool named_by_point) {
-  if (!options_.writable) return;
+  if (!options_.writable) {
+    if (named_by_point) recheck_as_writer(ids);
+    return;
+  }
   std::vector<ChunkId> missing;
   std::vector<ChunkIndex::Lost> lost;
   DecodedFrames frames(*this, 0, std::nullopt);
@@ -331,6 +334,16 @@ void LocalStore::recheck(std::span<const ChunkId> ids, bool named_by_point) {
   if (named_by_point)
     for (const ChunkId& id : missing) lost.push_back({id, {}, 0});
   if (!lost.empty()) index_->drop_lost(lost);
+}
+
+// A verification that reads the store directly: what it finds counts as lost too, where nobody else writes just now.
+void LocalStore::recheck_as_writer(std::span<const ChunkId> ids) {
+  StoreOptions writing = options_;
+  writing.writable = true;
+  try {
+    LocalStore(place_.directory, writing).recheck(ids, true);
+  } catch (const Error&) {  // another writes, or this disk is not ours to write: the damage is told all the same
+  }
 }
 
 std::unique_ptr<ChunkSource> LocalStore::chunk_source() {

@@ -57,6 +57,7 @@ class LocalStore final : public Store {
   void open_to_read();
   void open_index(bool may_rebuild);
   void open_private_index();
+  void recheck_as_writer(std::span<const ChunkId> ids);
   bool try_to_recover_for_reading();
   void throw_unless_writable() const;
   void throw_if_failed() const;

@@ -106,7 +106,8 @@ class Store {
   // Reads these chunks again. Those that cannot be read back are missing from now on, durably: contains() says no, and
   // the next backup that has them sends them. Where a whole frame is damaged, so are all the chunks in it (which the
   // pack's table tells: where that is damaged too, only the ones asked for). named_by_point: a committed point names them, so those that have no place
-  // at all are counted as lost too. Does nothing where the store is open for reading only.
+  // at all are counted as lost too. Where the store is open for
+  // reading only, nothing is done but for named_by_point, if this process can write there and nobody else does.
   virtual void recheck(std::span<const ChunkId> ids, bool named_by_point) = 0;
   // Some chunk that a point may reach is lost, and has not come again: no point may be built on unseen.
   virtual bool any_lost() const = 0;

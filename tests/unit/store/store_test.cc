@@ -124,6 +124,20 @@ TEST_F(StoreTest, WithADamagedFrameAllOfItsChunksAreLostAndNoOthers) {
   }
 }
 
+TEST_F(StoreTest, WhatAVerifyingReaderFindsLostIsRecordedWhereNobodyWrites) {
+  const ChunkId gone = make_frame(DomainKey{}, 1).ids[0];
+  open()->sync();
+  {
+    const auto writer = open();
+    open(false)->recheck(std::span(&gone, 1), true);
+    EXPECT_FALSE(writer->any_lost()) << "another writes";
+  }
+  open(false)->recheck(std::span(&gone, 1), false);
+  EXPECT_FALSE(open()->any_lost()) << "no point names it";
+  open(false)->recheck(std::span(&gone, 1), true);
+  EXPECT_EQ(open()->lost(10), std::vector<ChunkId>{gone});
+}
+
 TEST_F(StoreTest, OpeningNeverCreatesAStore) {
   const std::filesystem::path nowhere = scratch_.path() / "nowhere";
   std::string message;
