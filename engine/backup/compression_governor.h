@@ -1,6 +1,6 @@
 // CompressionGovernor: which zstd level the next frame gets, so that a slow line gets the strongest compression that
 // still keeps it full and a fast one is not slowed. A pure decision: it has no clock and no threads of its own and
-// knows only what it is told after each frame. Thread-safe. docs/decisions/0007-compression-governor.md says how it
+// knows only what it is told after each frame. Thread-safe. docs/decisions/0006-compression-governor.md says how it
 // decides, with measurements.
 #pragma once
 
