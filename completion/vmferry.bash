@@ -26,7 +26,7 @@ _vmferry() {
   if [[ $cur == -* ]]; then
     local options=$common
     case $command in
-      backup) options+=' --name --source --exact --keep --disk --skip-disk --adopt --compression' ;;
+      backup) options+=' --name --source --exact --keep --disk --skip-disk --adopt --no-delta --compression' ;;
       points) options+=' --max-age' ;;
       ls) options+=' --recursive --at' ;;
       restore) options+=' --output --format --disk --at --force --keep-going' ;;
