@@ -113,7 +113,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView bytes = std::as_bytes(std::span(data, size));
   const ByteView rest = bytes.subspan(5);
   const std::uint32_t content_bytes = 1 + (data[1] | std::uint32_t{data[2]} << 8);
-  const std::uint32_t basis_bytes = data[3] | std::uint32_t{data[4]} << 8;
+  const std::uint32_t basis_bytes = 1 + (data[3] | std::uint32_t{data[4]} << 8);
   switch (data[0] % 5) {
     case 0: try_frame(rest); break;
     case 1: try_frame(with_checksum(rest)); break;
