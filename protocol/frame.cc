@@ -63,6 +63,8 @@ struct FrameBuilder::State {
   std::vector<FrameChunk> chunks;
   Bytes content;
   Bytes compressed;  // grows to the largest content once
+
+  Bytes frame(std::span<const FrameChunk> of_chunks, ByteView of_content);
 };
 
 FrameBuilder::FrameBuilder(int compression_level)
@@ -87,26 +89,43 @@ std::size_t FrameBuilder::chunk_count() const noexcept { return state_->chunks.s
 
 Bytes FrameBuilder::finish() {
   if (empty()) throw std::logic_error("a frame without chunks");
-  State& state = *state_;
-  // Room for one byte less than the content: zstd gives up as soon as it would not pay.
-  if (state.compressed.size() < state.content.size()) state.compressed.resize(state.content.size());
-  const auto packed = state.zstd.compress(state.content, std::span(state.compressed).first(state.content.size() - 1));
-  const bool plain = !packed.has_value();
-  const ByteView payload = plain ? ByteView(state.content) : ByteView(state.compressed).first(*packed);
+  Bytes frame = state_->frame(state_->chunks, state_->content);
+  state_->chunks.clear();
+  state_->content.clear();
+  return frame;
+}
 
-  const Header header{plain ? FrameCodec::plain : FrameCodec::zstd, static_cast<std::uint16_t>(state.chunks.size()),
-                      static_cast<std::uint32_t>(state.content.size()), static_cast<std::uint32_t>(payload.size())};
+Bytes FrameBuilder::build(std::span<const FrameChunk> chunks, ByteView content) {
+  std::uint64_t sum = 0;
+  for (const FrameChunk& chunk : chunks) {
+    if (chunk.length == 0 || chunk.length > limits::chunk_size_max)
+      throw std::logic_error("a chunk does not fit the frame");
+    sum += chunk.length;
+  }
+  if (chunks.empty() || chunks.size() > limits::frame_chunks_max || sum != content.size() ||
+      sum > limits::frame_content_max)
+    throw std::logic_error("no such frame");
+  return state_->frame(chunks, content);
+}
+
+Bytes FrameBuilder::State::frame(std::span<const FrameChunk> of_chunks, ByteView of_content) {
+  // Room for one byte less than the content: zstd gives up as soon as it would not pay.
+  if (compressed.size() < of_content.size()) compressed.resize(of_content.size());
+  const auto packed = zstd.compress(of_content, std::span(compressed).first(of_content.size() - 1));
+  const bool plain = !packed.has_value();
+  const ByteView payload = plain ? of_content : ByteView(compressed).first(*packed);
+
+  const Header header{plain ? FrameCodec::plain : FrameCodec::zstd, static_cast<std::uint16_t>(of_chunks.size()),
+                      static_cast<std::uint32_t>(of_content.size()), static_cast<std::uint32_t>(payload.size())};
   ByteWriter out;
   out.reserve(header.frame_bytes());
   write_header(out, header);
-  for (const FrameChunk& chunk : state.chunks) {
+  for (const FrameChunk& chunk : of_chunks) {
     out.bytes(chunk.id.view());
     out.u32(chunk.length);
   }
   out.bytes(payload);
   out.u64(checksum64(out.view()));
-  state.chunks.clear();
-  state.content.clear();
   return std::move(out).take();
 }
 

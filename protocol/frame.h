@@ -43,6 +43,8 @@ class FrameBuilder {
   std::size_t content_bytes() const noexcept;
   std::size_t chunk_count() const noexcept;
   Bytes finish();  // the whole frame; the builder is empty again
+  // A frame of content that lies together already: nothing is copied first. Whatever was added stays.
+  Bytes build(std::span<const FrameChunk> chunks, ByteView content);  // throws as add() does
 
  private:
   struct State;

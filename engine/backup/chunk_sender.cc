@@ -55,10 +55,9 @@ void ChunkSender::hold(OfferedChunk chunk, const SlabPointer& slab) {
   if (pending_.chunks.size() == limits::offer_ids_max) flush();
 }
 
-bool ChunkSender::add(const ChunkId& id, const SlabPointer& slab, ByteView content, ChunkFacts facts) {
-  if (!offered_.insert(id)) return false;
+void ChunkSender::add(const ChunkId& id, const SlabPointer& slab, ByteView content, ChunkFacts facts) {
+  if (!offered_.insert(id)) return;
   hold({id, content.data(), static_cast<std::uint32_t>(content.size()), false, true, std::move(facts)}, slab);
-  return true;
 }
 
 void ChunkSender::sign(const ChunkId& id, const SlabPointer& slab, ByteView content) {
@@ -168,12 +167,7 @@ void ChunkSender::send(const std::shared_ptr<const FrameWork>& work, FrameBuilde
   timing.bytes_in = work->content.size();
   Bytes whole;
   const auto build_whole = [&] {
-    std::size_t at = 0;
-    for (const FrameChunk& chunk : work->chunks) {
-      builder.add(chunk.id, ByteView(work->content).subspan(at, chunk.length));
-      at += chunk.length;
-    }
-    whole = builder.finish();
+    whole = builder.build(work->chunks, work->content);
     return whole.size();
   };
   if (auto delta = deltas != nullptr ? deltas->encode(*work, build_whole) : std::nullopt) {

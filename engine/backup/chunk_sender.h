@@ -46,8 +46,8 @@ class ChunkSender {
   // Called before chunks leave for the target: whoever still fills in their runs completes them.
   void before_flush(std::function<void()> complete) { before_flush_ = std::move(complete); }
 
-  // `content` lies in `slab`. True where it had to be offered.
-  bool add(const ChunkId& id, const SlabPointer& slab, ByteView content, ChunkFacts facts);
+  // `content` lies in `slab`. What was offered before is not offered again.
+  void add(const ChunkId& id, const SlabPointer& slab, ByteView content, ChunkFacts facts);
   // A known chunk whose signature may be missing.
   void sign(const ChunkId& id, const SlabPointer& slab, ByteView content);
   // No more chunks of this slab will come: where few were taken of it, they are copied out, so that the slab is free.

@@ -79,6 +79,7 @@ bool FrameQueue::gather(FrameWork& work, OfferedChunk& chunk) const {
   if (!work.chunks.empty() && (work.content.size() + chunk.length > frame_bytes_ ||
                                work.chunks.size() == limits::frame_chunks_max || work.nodes() != chunk.facts.is_node))
     return false;
+  if (work.chunks.empty()) work.content.reserve(frame_bytes_);
   work.chunks.push_back({chunk.id, chunk.length});
   work.content.insert(work.content.end(), chunk.data, chunk.data + chunk.length);
   work.facts.push_back(std::move(chunk.facts));
@@ -147,11 +148,14 @@ void FrameQueue::delta_answered(const FrameWork& work, const std::optional<std::
 
 void FrameQueue::count_sent(const FrameWork& work, bool as_delta, std::uint64_t wire_bytes) {
   const std::lock_guard lock(mutex_);
-  if (work.nodes()) sent_.node_wire_bytes += wire_bytes;
+  if (work.nodes()) {
+    sent_.node_wire_bytes += wire_bytes;
+    return;
+  }
   if (work.whole) return;  // its chunks were counted when they went as a delta
-  (work.nodes() ? sent_.nodes : sent_.chunks) += work.chunks.size();
-  (work.nodes() ? sent_.node_bytes : sent_.bytes) += work.content.size();
-  if (work.nodes() || !as_delta) return;
+  sent_.chunks += work.chunks.size();
+  sent_.bytes += work.content.size();
+  if (!as_delta) return;
   sent_.delta_chunks += work.chunks.size();
   sent_.delta_bytes += work.content.size();
   sent_.delta_wire_bytes += wire_bytes;

@@ -57,10 +57,9 @@ struct FrameWork {
 
 struct SentCounts {
   std::uint64_t chunks = 0, bytes = 0;      // streams' and files'
-  std::uint64_t nodes = 0, node_bytes = 0;
-  std::uint64_t delta_chunks = 0, delta_bytes = 0;  // of all these, those that went as deltas: content
+  std::uint64_t delta_chunks = 0, delta_bytes = 0;  // of these, those that went as deltas: content
   std::uint64_t delta_wire_bytes = 0;
-  std::uint64_t node_wire_bytes = 0;
+  std::uint64_t node_wire_bytes = 0;        // metadata trees
   std::uint64_t whole_again = 0;            // chunks that the target could not rebuild
 };
 

@@ -25,17 +25,23 @@ Rebuilt DeltaRebuilder::rebuild(ByteView delta_frame) {
     for (const FrameChunk& chunk : view.chunks) rebuilt.whole.push_back(chunk.id);
     return rebuilt;
   }
-  ByteView rest = patcher_.rebuild(view, {basis_.get(), view.basis_bytes});
+  const ByteView content = patcher_.rebuild(view, {basis_.get(), view.basis_bytes});
+  std::vector<FrameChunk> right;
+  Bytes right_content;  // filled only where a chunk is wrong: else it is all of the content
+  std::size_t at = 0;
   for (const FrameChunk& chunk : view.chunks) {
-    const ByteView content = rest.first(chunk.length);
-    rest = rest.subspan(chunk.length);
-    if (chunk_id_of(key_, content) == chunk.id)
-      builder_.add(chunk.id, content);
-    else
+    const ByteView one = content.subspan(at, chunk.length);
+    if (chunk_id_of(key_, one) == chunk.id) {
+      right.push_back(chunk);
+      if (!rebuilt.whole.empty()) right_content.insert(right_content.end(), one.begin(), one.end());
+    } else {
+      if (rebuilt.whole.empty()) right_content.assign(content.begin(), content.begin() + static_cast<std::ptrdiff_t>(at));
       rebuilt.whole.push_back(chunk.id);
+    }
+    at += chunk.length;
   }
-  rebuilt.chunks = builder_.chunk_count();
-  if (!builder_.empty()) rebuilt.frame = builder_.finish();
+  rebuilt.chunks = right.size();
+  if (!right.empty()) rebuilt.frame = builder_.build(right, rebuilt.whole.empty() ? content : ByteView(right_content));
   return rebuilt;
 }
 

@@ -85,6 +85,25 @@ TEST(Frame, BuilderIsEmptyAgainAfterFinish) {
   EXPECT_EQ(builder.finish(), first);
 }
 
+TEST(Frame, BuiltWhereItsContentLiesItIsTheSame) {
+  for (const auto& chunks : {std::vector<Bytes>{text_bytes(1), text_bytes(70000)}, std::vector<Bytes>(1, random_bytes(65536, 2))}) {
+    std::vector<FrameChunk> directory;
+    Bytes content;
+    for (const Bytes& chunk : chunks) {
+      directory.push_back({chunk_id_of(key, chunk), static_cast<std::uint32_t>(chunk.size())});
+      content.insert(content.end(), chunk.begin(), chunk.end());
+    }
+    FrameBuilder builder(3);
+    EXPECT_EQ(builder.build(directory, content), frame_of(chunks));
+    content.push_back(std::byte{1});
+    EXPECT_THROW(builder.build(directory, content), std::logic_error);
+  }
+  FrameBuilder builder(3);
+  EXPECT_THROW(builder.build({}, {}), std::logic_error);
+  const std::vector<FrameChunk> too_long = {{ChunkId{}, limits::chunk_size_max + 1}};
+  EXPECT_THROW(builder.build(too_long, Bytes(limits::chunk_size_max + 1)), std::logic_error);
+}
+
 TEST(Frame, RefusesToBeBuiltPastTheLimits) {
   FrameBuilder builder(1);
   EXPECT_THROW(builder.finish(), std::logic_error);
