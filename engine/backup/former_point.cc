@@ -64,12 +64,6 @@ FormerDisk::FormerDisk(const PointDisk& disk, NodeSource& nodes)
     : disk_(disk), nodes_(nodes), map_(disk.image_map, disk.size_bytes, nodes, map_cache_bytes) {}
 FormerDisk::~FormerDisk() = default;
 
-const PointVolume* FormerDisk::volume_like(const LayoutVolume& volume) const {
-  for (const PointVolume& former : disk_.volumes)
-    if (former.partition == volume.partition.number) return &former;
-  return nullptr;
-}
-
 std::vector<ByteRange> FormerDisk::former_ranges(const StreamInfo& info, const PointVolume& volume) {
   std::unique_ptr<FormerRecords>& records = records_[volume.partition];
   if (!records) records = std::make_unique<FormerRecords>(volume.file_index, nodes_);
@@ -101,7 +95,7 @@ void FormerDisk::set_references(std::uint32_t partition, FormerReferences refere
 FormerDisk::Stream FormerDisk::stream(const StreamInfo& info, const std::vector<LayoutVolume>& volumes) try {
   Stream found;
   if (info.kind == StreamKind::file) {
-    const PointVolume* volume = volume_like(volumes.at(info.volume));
+    const PointVolume* volume = former_volume_of(disk_, volumes.at(info.volume).partition.number);
     if (volume == nullptr || !volume->cracked) return found;
     const std::vector<ByteRange> ranges = former_ranges(info, *volume);
     if (!ranges.empty()) found.cuts = std::make_unique<FormerFileCuts>(map_, ranges);
@@ -130,6 +124,12 @@ void KnownNodes::add_tree(const TreeRoot& root, NodeSource& nodes) try {
   if (root.levels > 0) add_below(root.node, static_cast<std::uint8_t>(root.levels - 1), {}, nodes);
 } catch (const Error& error) {
   throw_former_unreadable(error);
+}
+
+const PointVolume* former_volume_of(const PointDisk& disk, std::uint32_t partition) {
+  for (const PointVolume& volume : disk.volumes)
+    if (volume.partition == partition) return &volume;
+  return nullptr;
 }
 
 const PointDisk* former_disk_of(const RestorePoint& point, const Uuid& disk_uuid, const std::string& key) {

@@ -38,7 +38,6 @@ class FormerDisk {
   void set_references(std::uint32_t partition, FormerReferences references);
 
  private:
-  const PointVolume* volume_like(const LayoutVolume& volume) const;
   std::vector<ByteRange> former_ranges(const StreamInfo& info, const PointVolume& volume);
 
   const PointDisk& disk_;
@@ -61,6 +60,9 @@ class KnownNodes {
   static constexpr std::size_t ids_max = 1 << 19;
   std::unordered_set<ChunkId> ids_;
 };
+
+// The volume in this partition. Null where there is none.
+const PointVolume* former_volume_of(const PointDisk& disk, std::uint32_t partition);
 
 // The disk of `point` that is the same disk: by UUID, else by key. Null where there is none.
 const PointDisk* former_disk_of(const RestorePoint& point, const Uuid& disk_uuid, const std::string& key);

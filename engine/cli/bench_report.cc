@@ -134,23 +134,14 @@ nlohmann::json bench_json(const BenchResult& result) {
     const Night& night = result.nights[i];
     auto ways = nlohmann::json::array();
     for (const Way& way : night.ways) ways.push_back(json_of(way, result));
-    const BackupReport& report = night.report;
-    nights.push_back({{"night", i + 1},
-                      {"path", night.path.string()},
-                      {"disk_bytes", night.disk_bytes},
-                      {"methods", ways},
-                      {"files", report.files},
-                      {"read_bytes", report.read_bytes},
-                      {"chunks", report.chunks},
-                      {"new_chunks", report.new_chunks},
-                      {"new_bytes", report.new_bytes},
-                      {"delta_chunks", report.delta_chunks},
-                      {"delta_bytes", report.delta_bytes},
-                      {"delta_wire_bytes", report.delta_wire_bytes},
-                      {"node_wire_bytes", report.node_wire_bytes},
-                      {"sentence", night_sentence(result, i)},
-                      {"warnings", to_json(report.warnings)},
-                      {"notes", night.notes}});
+    nlohmann::json told = to_json(night.report);
+    told.update({{"night", i + 1},
+                 {"path", night.path.string()},
+                 {"disk_bytes", night.disk_bytes},
+                 {"methods", ways},
+                 {"sentence", night_sentence(result, i)},
+                 {"notes", night.notes}});
+    nights.push_back(std::move(told));
   }
   return {{"compression_level", result.compression_level},
           {"block_bytes", result.block_bytes},

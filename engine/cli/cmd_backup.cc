@@ -68,34 +68,26 @@ KindBytes total_of(const RestorePoint& point) {
 nlohmann::json json_of(const RestorePoint& point) {
   const BackupReport& report = point.report;
   const KindBytes bytes = total_of(point);
-  return {{"name", point.machine_name},
-          {"point", point.number},
-          {"id", to_hex(point.uuid.view())},
-          {"machine_uuid", point.machine_uuid.to_string()},
-          {"source", source_name(point.source)},
-          {"disks", point.disks.size()},
-          {"disk_bytes", report.disk_bytes},
-          {"read_bytes", report.read_bytes},
-          {"data_bytes", bytes.data},
-          {"free_bytes", bytes.free},
-          {"excluded_bytes", bytes.excluded},
-          {"hole_bytes", bytes.hole},
-          {"files", report.files},
-          {"chunks", report.chunks},
-          {"new_chunks", report.new_chunks},
-          {"new_bytes", report.new_bytes},
-          {"delta_chunks", report.delta_chunks},
-          {"delta_bytes", report.delta_bytes},
-          {"delta_wire_bytes", report.delta_wire_bytes},
-          {"node_wire_bytes", report.node_wire_bytes},
-          {"whole_again_chunks", report.whole_again_chunks},
-          {"sent_bytes", report.sent_bytes},
-          {"received_bytes", report.received_bytes},
-          {"stored_bytes", report.stored_bytes},
-          {"elapsed_ms", report.elapsed_ms},
-          {"taken", utc_time_ms(point.taken_ms)},
-          {"warnings", to_json(report.warnings)},
-          {"notes", report.notes}};
+  nlohmann::json object = to_json(report);
+  object.update({{"name", point.machine_name},
+                 {"point", point.number},
+                 {"id", to_hex(point.uuid.view())},
+                 {"machine_uuid", point.machine_uuid.to_string()},
+                 {"source", source_name(point.source)},
+                 {"disks", point.disks.size()},
+                 {"disk_bytes", report.disk_bytes},
+                 {"data_bytes", bytes.data},
+                 {"free_bytes", bytes.free},
+                 {"excluded_bytes", bytes.excluded},
+                 {"hole_bytes", bytes.hole},
+                 {"whole_again_chunks", report.whole_again_chunks},
+                 {"sent_bytes", report.sent_bytes},
+                 {"received_bytes", report.received_bytes},
+                 {"stored_bytes", report.stored_bytes},
+                 {"elapsed_ms", report.elapsed_ms},
+                 {"taken", utc_time_ms(point.taken_ms)},
+                 {"notes", report.notes}});
+  return object;
 }
 
 void print_for_a_person(const RestorePoint& point) {

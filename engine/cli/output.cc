@@ -164,6 +164,19 @@ nlohmann::json to_json(const std::vector<Warning>& warnings) {
   return list;
 }
 
+nlohmann::json to_json(const BackupReport& report) {
+  return {{"files", report.files},
+          {"read_bytes", report.read_bytes},
+          {"chunks", report.chunks},
+          {"new_chunks", report.new_chunks},
+          {"new_bytes", report.new_bytes},
+          {"delta_chunks", report.delta_chunks},
+          {"delta_bytes", report.delta_bytes},
+          {"delta_wire_bytes", report.delta_wire_bytes},
+          {"node_wire_bytes", report.node_wire_bytes},
+          {"warnings", to_json(report.warnings)}};
+}
+
 std::string_view source_name(SourceKind kind) { return kind == SourceKind::off ? "off" : "frozen"; }
 
 std::string short_id(const Uuid& uuid) { return "id:" + to_hex(uuid.view()).substr(0, 8); }

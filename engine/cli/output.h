@@ -40,6 +40,8 @@ class Table {
 
 nlohmann::json to_json(const Warning& warning);
 nlohmann::json to_json(const std::vector<Warning>& warnings);
+// What a backup read and what was new in it, the same wherever a report is told; more members are added to it.
+nlohmann::json to_json(const BackupReport& report);
 std::string_view source_name(SourceKind kind);  // "off", "frozen"
 std::string short_id(const Uuid& uuid);         // "id:3fa9c1d2"
 

@@ -10,14 +10,14 @@ constexpr std::uint8_t copy_command = 0x45;     // + 4 * width of the place + wi
 
 constexpr std::uint32_t short_literal_max = 64;  // the command is the length
 
-void put_big_endian(ByteWriter& out, std::uint32_t value, int bytes) {
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.u8(static_cast<std::uint8_t>(value >> shift & 0xff));
-}
-
 // 0, 1, 2 for 1, 2, 4 bytes.
 int width_of(std::uint32_t value) { return value <= 0xff ? 0 : value <= 0xffff ? 1 : 2; }
 
 }  // namespace
+
+void put_big_endian(ByteWriter& out, std::uint32_t value, int bytes) {
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) out.u8(static_cast<std::uint8_t>(value >> shift & 0xff));
+}
 
 LibrsyncDeltaWriter::LibrsyncDeltaWriter() { put_big_endian(out_, delta_magic, 4); }
 

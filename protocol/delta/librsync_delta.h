@@ -7,6 +7,9 @@
 
 namespace vmferry::delta {
 
+// librsync's integers: big-endian, of 1, 2 or 4 bytes here.
+void put_big_endian(ByteWriter& out, std::uint32_t value, int bytes);
+
 class LibrsyncDeltaWriter {
  public:
   LibrsyncDeltaWriter();

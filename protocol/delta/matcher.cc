@@ -21,6 +21,8 @@ std::uint32_t weak_of_entry(const std::byte* entry) {
   return weak;
 }
 
+}  // namespace
+
 void append_joined(std::vector<Copy>& copies, const Copy& copy) {
   if (!copies.empty()) {
     Copy& last = copies.back();
@@ -31,8 +33,6 @@ void append_joined(std::vector<Copy>& copies, const Copy& copy) {
   }
   copies.push_back(copy);
 }
-
-}  // namespace
 
 struct Matcher::State {
   const SumKernel& kernel = fastest_kernel();

@@ -30,6 +30,9 @@ struct Copy {
   bool operator==(const Copy&) const = default;
 };
 
+// Appends it; where it goes on from the last one, that one grows. In ascending order.
+void append_joined(std::vector<Copy>& copies, const Copy& copy);
+
 // Keeps its tables between calls. One thread.
 class Matcher {
  public:

@@ -135,13 +135,7 @@ void refine(ByteView content, std::span<const BasisPart> basis, std::vector<Copy
   found.insert(found.end(), copies.begin(), copies.end());
   std::ranges::sort(found, {}, &Copy::at);
   copies.clear();
-  for (const Copy& copy : found) {
-    if (!copies.empty() && copies.back().at + copies.back().length == copy.at &&
-        copies.back().from + copies.back().length == copy.from)
-      copies.back().length += copy.length;
-    else
-      copies.push_back(copy);
-  }
+  for (const Copy& copy : found) append_joined(copies, copy);
 }
 
 }  // namespace vmferry::delta

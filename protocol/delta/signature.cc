@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "protocol/delta/librsync_delta.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 
@@ -30,11 +31,6 @@ void check(bool holds, std::string_view why) {
   if (!holds) throw Error(ErrorCode::malformed, "cannot read a signature", {}, std::string(why));
 }
 
-// librsync writes its integers big-endian.
-void put_big_endian(ByteWriter& out, std::uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) out.u8(static_cast<std::uint8_t>(value >> shift & 0xff));
-}
-
 std::uint32_t get_big_endian(ByteReader& in) { return __builtin_bswap32(in.u32()); }
 
 }  // namespace
@@ -43,7 +39,9 @@ Bytes make_signature(ByteView chunk, const SignatureParameters& parameters) {
   if (!allowed(parameters) || chunk.size() > limits::chunk_size_max)
     throw std::logic_error("no signature of these parameters, or of so long a chunk");
   ByteWriter header;
-  header.reserve(12 + chunk.size() / parameters.block_bytes * (weak_sum_bytes + parameters.strong_bytes));
+  const std::size_t fine_blocks = parameters.fine_bytes == 0 ? 0 : chunk.size() / parameters.fine_bytes + 1;
+  header.reserve(12 + chunk.size() / parameters.block_bytes * (weak_sum_bytes + parameters.strong_bytes) +
+                 fine_blocks * fine_sum_bytes);
   header.u8(version);
   header.u8(parameters.strong_bytes);
   header.u16(parameters.fine_bytes);
@@ -77,9 +75,9 @@ Bytes to_librsync_signature(std::span<const SignatureView> signatures) {
   if (signatures.empty()) throw std::logic_error("a signature of nothing has no parameters");
   const SignatureParameters& parameters = signatures.front().parameters;
   ByteWriter out;
-  put_big_endian(out, rk_blake2_magic);
-  put_big_endian(out, parameters.block_bytes);
-  put_big_endian(out, parameters.strong_bytes);
+  put_big_endian(out, rk_blake2_magic, 4);
+  put_big_endian(out, parameters.block_bytes, 4);
+  put_big_endian(out, parameters.strong_bytes, 4);
   for (const SignatureView& signature : signatures) {
     if (signature.parameters != parameters) throw std::logic_error("signatures of different parameters do not join");
     out.bytes(signature.entries);
