@@ -31,13 +31,6 @@ unsigned threads_or_all(unsigned threads) {
   return threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
 }
 
-const TreeRoot* former_index(const PointDisk* former, std::uint32_t partition) {
-  if (former == nullptr) return nullptr;
-  for (const PointVolume& volume : former->volumes)
-    if (volume.partition == partition && volume.cracked) return &volume.file_index;
-  return nullptr;
-}
-
 class OpenFile {
  public:
   explicit OpenFile(const SourceFile& file) : file_(file), descriptor_(open(file.path.c_str(), O_RDONLY | O_CLOEXEC)) {
@@ -110,8 +103,6 @@ RestorePoint BackupRun::run() {
   identity_ = identify(source_, options_.name, catalog_, session_);
   const std::unique_ptr<catalog::MachineLock> lock = catalog_.lock_machine(identity_.machine);
   notes_ = source_.notes();
-  if (options_.signatures != nullptr && !options_.signatures->problem().empty())
-    notes_.push_back("the signature file was of no use, so changed chunks go whole: " + options_.signatures->problem());
   events_.phase("reading the file system");
   build_layouts();
 
@@ -290,7 +281,9 @@ void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
 
 void BackupRun::send_index(Attempt& attempt, DiskLayout& layout, std::uint32_t volume, const PointDisk* former,
                            FormerDisk* former_disk, TreeSender& trees, PointVolume& point) {
-  const TreeRoot* former_root = former_index(former, point.partition);
+  const PointVolume* former_volume = former != nullptr ? former_volume_of(*former, point.partition) : nullptr;
+  const TreeRoot* former_root =
+      former_volume != nullptr && former_volume->cracked ? &former_volume->file_index : nullptr;
   trees.begin_tree(former_root);
   std::optional<FormerNames> names;
   if (former_disk != nullptr && former_root != nullptr)
@@ -359,6 +352,9 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   BackupReport& report = point.report;
   report.warnings = warnings_;
   report.notes = notes_;
+  if (options_.signatures != nullptr && !options_.signatures->problem().empty())
+    report.notes.push_back("the signature file was of no use, so changed chunks go whole: " +
+                           options_.signatures->problem());
   for (const PointDisk& disk : point.disks) {
     report.disk_bytes += disk.size_bytes;
     for (const PointVolume& volume : disk.volumes) report.files += volume.files;
@@ -393,11 +389,11 @@ catalog::PointTraffic BackupRun::traffic_of(const RestorePoint& point) const {
 }
 
 // A catalog that cannot say what its last points name leaves the signatures over their budget until it can.
-void BackupRun::trim_signatures() {
+void BackupRun::trim_signatures(RestorePoint& point) {
   try {
     options_.signatures->trim([this](const catalog::SignatureStore::Name& name) { catalog_.visit_last_chunks(name); });
   } catch (const Error& error) {
-    notes_.push_back(std::string("the signatures were not trimmed: ") + error.what());
+    point.report.notes.push_back(std::string("the signatures were not trimmed: ") + error.what());
   }
 }
 
@@ -407,8 +403,7 @@ void BackupRun::remember(RestorePoint& point) {
   try {
     traffic = traffic_of(point);
   } catch (const Error& error) {
-    notes_.push_back(std::string("what each file sent was not kept: ") + error.what());
-    point.report.notes = notes_;
+    point.report.notes.push_back(std::string("what each file sent was not kept: ") + error.what());
   }
   try {
     const std::unique_ptr<catalog::Catalog::Commit> commit = catalog_.begin_commit(session_.facts().domain_uuid);
@@ -423,7 +418,7 @@ void BackupRun::remember(RestorePoint& point) {
     catalog_.trim_nodes();
     if (options_.signatures != nullptr) {
       options_.signatures->set_signed_up_to(session_.facts().store_uuid, identity_.machine, point.uuid);
-      trim_signatures();
+      trim_signatures(point);
     }
   } catch (const Error& error) {
     Warning warning{"catalog", identity_.name,

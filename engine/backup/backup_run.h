@@ -40,7 +40,7 @@ class BackupRun {
   PointFile send_file(Attempt& attempt, const SourceFile& file);
   RestorePoint point_of(Attempt& attempt, const RestorePoint* base) const;
   catalog::PointTraffic traffic_of(const RestorePoint& point) const;
-  void trim_signatures();
+  void trim_signatures(RestorePoint& point);
   void remember(RestorePoint& point);
   void warn(Warning warning);
   void tick(const Attempt* attempt);

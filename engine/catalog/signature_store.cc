@@ -7,6 +7,7 @@ namespace vmferry::catalog {
 namespace {
 
 constexpr std::size_t pending_bytes_max = 2u << 20;
+constexpr std::size_t found_bytes_max = 32u << 20;  // of one call: no file makes it hold more
 constexpr std::size_t key_bytes = 16;  // of an id: keyed BLAKE3, nobody can choose it
 constexpr const char* schema = R"(
   PRAGMA application_id = 1447449427;
@@ -75,6 +76,7 @@ struct SignatureStore::Open {
     select.bind_text(1, name);
     return select.step() ? select.number(0) : 0;
   }
+  bool over(std::uint64_t budget_bytes) { return static_cast<std::uint64_t>(counter("bytes")) > budget_bytes; }
   void count_by(const char* name, std::int64_t by) { count.bind(1, by).bind_text(2, name).run(); }
 
   Holder database;
@@ -162,11 +164,13 @@ std::vector<Bytes> SignatureStore::find(std::span<const ChunkId> ids) {
   std::vector<Bytes> found(ids.size());
   const std::lock_guard lock(mutex_);
   guarded([&](Open& open) {
-    for (std::size_t i = 0; i < ids.size(); ++i) {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < ids.size() && bytes < found_bytes_max; ++i) {
       open.find.bind(1, key_of(ids[i]));
       if (open.find.step()) {
         const ByteView body = open.find.blob(0);
         found[i].assign(body.begin(), body.end());
+        bytes += body.size();
       }
       open.find.reset();
     }
@@ -210,7 +214,7 @@ bool SignatureStore::over_budget() {
   bool over = false;
   const std::lock_guard lock(mutex_);
   write_pending();
-  guarded([&](Open& open) { over = static_cast<std::uint64_t>(open.counter("bytes")) > budget_bytes_; });
+  guarded([&](Open& open) { over = open.over(budget_bytes_); });
   return over;
 }
 
@@ -239,10 +243,9 @@ void SignatureStore::trim(const std::function<void(const Name&)>& named) {
 
   const std::lock_guard lock(mutex_);
   guarded([&](Open& open) {
-    const auto over = [&] { return static_cast<std::uint64_t>(open.counter("bytes")) > budget_bytes_; };
     sqlite::Database& database = open.database.get();
     sqlite::Transaction transaction(database);
-    if (!over()) return;  // another process was faster
+    if (!open.over(budget_bytes_)) return;  // another process was faster
     // Down to nine tenths, so that not every backup trims.
     std::int64_t excess = open.counter("bytes") - static_cast<std::int64_t>(budget_bytes_ / 10 * 9);
     std::int64_t dropped = 0, dropped_bytes = 0;
