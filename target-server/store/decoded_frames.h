@@ -1,6 +1,6 @@
-// DecodedFrames: a store's frames, decoded, with those that were used last kept (bounded in what they take, of
-// however little content). Thread-safe: a
-// frame that several threads want at once is read and decoded once. The store must outlive it.
+// DecodedFrames: a store's frames, decoded, with those that were used last kept (bounded in what they take, of however
+// little content). Thread-safe: a frame that several threads want at once is read and decoded once. The store must
+// outlive it.
 #pragma once
 
 #include <list>
