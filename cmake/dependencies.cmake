@@ -18,6 +18,8 @@ vmferry_pkg(xxhash libxxhash)
 vmferry_pkg(sqlite3 sqlite3)
 vmferry_pkg(seccomp libseccomp)
 vmferry_pkg(ntfs3g libntfs-3g)
+vmferry_pkg(openssl openssl)
+vmferry_pkg(ssh2 libssh2)
 
 function(vmferry_plain name)
   add_library(${name} INTERFACE)

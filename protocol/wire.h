@@ -15,7 +15,7 @@
 #include "protocol/bytes.h"
 #include "protocol/chunk_id.h"
 #include "protocol/limits.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 
 namespace vmferry::wire {
 

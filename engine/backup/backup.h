@@ -13,7 +13,7 @@
 #include "engine/backup/source.h"
 #include "engine/catalog/catalog.h"
 #include "engine/catalog/signature_store.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/delta/signature.h"
 #include "protocol/point.h"
 

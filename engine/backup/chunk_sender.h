@@ -17,7 +17,7 @@
 #include "engine/backup/frame_queue.h"
 #include "engine/backup/slab.h"
 #include "engine/catalog/signature_store.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/delta/signature.h"
 
 namespace vmferry::backup {

@@ -14,7 +14,7 @@
 
 #include "engine/backup/delta_run.h"
 #include "engine/backup/traffic.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/frame.h"
 
 namespace vmferry::backup {

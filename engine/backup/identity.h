@@ -8,7 +8,7 @@
 
 #include "engine/backup/source.h"
 #include "engine/catalog/catalog.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 
 namespace vmferry::backup {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/restore/restore.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/point.h"
 
 namespace vmferry::cli {

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
 

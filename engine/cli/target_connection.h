@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 
 namespace vmferry::cli {
 

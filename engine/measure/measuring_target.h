@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "engine/measure/measured_store.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 
 namespace vmferry::measure {
 

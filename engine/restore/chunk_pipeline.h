@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/restore/chunk_cache.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 
 namespace vmferry::restore {
 

@@ -13,7 +13,7 @@
 
 #include "engine/crack/cracker.h"
 #include "engine/disk/disk_writer.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/file_index.h"
 #include "protocol/point.h"
 

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
 #include "target-server/cli/session_pool.h"

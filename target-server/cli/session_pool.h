@@ -10,7 +10,7 @@
 #include <mutex>
 #include <thread>
 
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
 

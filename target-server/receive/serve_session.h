@@ -6,7 +6,7 @@
 
 #include <cstddef>
 
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {

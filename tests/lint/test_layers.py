@@ -12,11 +12,10 @@ LAYERS = {
     "engine/disk": ["protocol"],
     "engine/crack": ["protocol"],
     "engine/catalog": ["protocol"],
-    "engine/target": ["protocol"],
-    "engine/backup": ["protocol", "engine/disk", "engine/crack", "engine/catalog", "engine/target"],
-    "engine/restore": ["protocol", "engine/disk", "engine/crack", "engine/target"],
-    "engine/measure": ["protocol", "engine/disk", "engine/catalog", "engine/target", "engine/backup"],
-    "engine/cli": ["protocol", "engine/disk", "engine/crack", "engine/catalog", "engine/target", "engine/backup",
+    "engine/backup": ["protocol", "engine/disk", "engine/crack", "engine/catalog"],
+    "engine/restore": ["protocol", "engine/disk", "engine/crack"],
+    "engine/measure": ["protocol", "engine/disk", "engine/catalog", "engine/backup"],
+    "engine/cli": ["protocol", "engine/disk", "engine/crack", "engine/catalog", "engine/backup",
                    "engine/measure", "engine/restore", "target-server"],
     "target-server": ["protocol"],
 }
@@ -33,7 +32,7 @@ VENDORS = {
     r"librsync\.h": ["protocol/delta/librsync_patch.cc"],
     r"xxhash\.h": ["protocol/checksum.cc"],
     r"zlib\.h": ["engine/disk/"],
-    r"boost/": ["protocol/unix_transport.cc"],
+    r"boost/": ["protocol/transport/"],
     r"toml\.hpp": ["engine/cli/settings.cc", "target-server/store/"],
 }
 

@@ -1,5 +1,5 @@
 // What every transport must do. A new one adds its factory to the list at the end, and no test of its own.
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry {

@@ -8,7 +8,7 @@
 
 #include "protocol/chunker.h"
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 #include "target-server/receive/serve_session.h"
 
 namespace vmferry::restore {

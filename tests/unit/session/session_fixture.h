@@ -8,7 +8,7 @@
 #include <map>
 #include <thread>
 
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/error.h"
 #include "protocol/image_map.h"
 #include "target-server/receive/serve_session.h"

@@ -14,7 +14,7 @@
 #include "protocol/chunk_source.h"
 #include "protocol/chunker.h"
 #include "protocol/point.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 
 namespace vmferry::target {
 

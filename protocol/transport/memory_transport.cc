@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 
 namespace vmferry {
 namespace {

@@ -15,7 +15,7 @@
 #include <cerrno>
 
 #include "protocol/error.h"
-#include "protocol/transport.h"
+#include "protocol/transport/transport.h"
 
 namespace vmferry {
 namespace {

@@ -1,7 +1,7 @@
 // The client's half of the handshake: steps 1 and 2 of docs/format/wire.md.
 #pragma once
 
-#include "engine/target/target_session.h"
+#include "protocol/session/target_session.h"
 #include "protocol/wire.h"
 
 namespace vmferry::target {

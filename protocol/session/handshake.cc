@@ -1,4 +1,4 @@
-#include "engine/target/handshake.h"
+#include "protocol/session/handshake.h"
 
 #include <algorithm>
 

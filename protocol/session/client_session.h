@@ -8,9 +8,9 @@
 #include <mutex>
 #include <thread>
 
-#include "engine/target/fetches.h"
-#include "engine/target/session_source.h"
-#include "engine/target/target_session.h"
+#include "protocol/session/fetches.h"
+#include "protocol/session/session_source.h"
+#include "protocol/session/target_session.h"
 #include "protocol/control.h"
 #include "protocol/messages.pb.h"
 #include "protocol/wire.h"

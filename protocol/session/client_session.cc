@@ -1,4 +1,4 @@
-#include "engine/target/client_session.h"
+#include "protocol/session/client_session.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "engine/target/handshake.h"
+#include "protocol/session/handshake.h"
 #include "protocol/delta/delta_frame.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"

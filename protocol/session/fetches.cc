@@ -1,4 +1,4 @@
-#include "engine/target/fetches.h"
+#include "protocol/session/fetches.h"
 
 #include <utility>
 

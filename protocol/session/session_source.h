@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "engine/target/fetches.h"
+#include "protocol/session/fetches.h"
 
 namespace vmferry::target {
 

@@ -1,4 +1,4 @@
-#include "engine/target/session_source.h"
+#include "protocol/session/session_source.h"
 
 #include <algorithm>
 #include <condition_variable>
