@@ -124,7 +124,7 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   const backup::Source source = backup::Source::open(arguments.path, source_options(arguments));
   const auto catalog = catalog::Catalog::open(settings.catalog);
   const catalog::ClientIdentity client = catalog->client();
-  const auto connection = connect_target(settings.target, {client.uuid, client.name}, Access::write);
+  const auto connection = connect_target(settings, {client.uuid, client.name}, Access::write);
 
   backup::BackupOptions options;
   options.name = arguments.name;
@@ -132,7 +132,7 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   options.adopt = arguments.adopt;
   options.compression = settings.compression;
   // There is no line that stronger compression could relieve: the store's disk is in this host, and a unix socket is as fast.
-  if (options.compression.automatic && !has_line(settings.target)) options.compression = {false, 3};
+  if (options.compression.automatic && !target::is_remote(settings.target)) options.compression = {false, 3};
   options.spool_directory = settings.spool_directory;
   catalog::SignatureStore signatures(catalog::SignatureStore::file_beside(settings.catalog),
                                      settings.signature_budget_bytes);

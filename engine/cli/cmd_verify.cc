@@ -20,7 +20,10 @@ target::VerifyResult verify_at_target(const RestorePoint& point, const Settings&
                                       target::TargetSession& session) {
   Progress progress(settings);
   progress.phase("verifying at the target");
-  return session.verify(point.uuid, [&](std::uint64_t done, std::uint64_t total) { progress.update(done, total); });
+  return session.verify(point.uuid, [&](std::uint64_t done, std::uint64_t total) {
+    if (cancelled()) throw Error(ErrorCode::cancelled, "the verification was stopped");
+    progress.update(done, total);
+  });
 }
 
 int run_verify_command(const Settings& settings, const VerifyArguments& arguments) {

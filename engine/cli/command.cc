@@ -32,7 +32,7 @@ Reading open_for_reading(const Settings& settings) {
     } catch (const Error&) {
     }
   }
-  return {client.uuid, connect_target(settings.target, client, Access::read)};
+  return {client.uuid, connect_target(settings, client, Access::read)};
 }
 
 int print_json(nlohmann::json object, int exit_code) {

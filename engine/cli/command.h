@@ -40,6 +40,7 @@ void add_verify_command(CLI::App& app, Invocation& invocation);
 void add_inspect_command(CLI::App& app, Invocation& invocation);
 void add_explain_command(CLI::App& app, Invocation& invocation);
 void add_bench_command(CLI::App& app, Invocation& invocation);
+void add_enroll_command(CLI::App& app, Invocation& invocation);
 
 // A connection for reading: no catalog is needed, but where there is one its client's own machines come first.
 struct Reading {

@@ -21,7 +21,8 @@ namespace vmferry::cli {
 namespace {
 
 void add_common_options(CLI::App& app, Settings& settings) {
-  app.add_option("--target", settings.target, "file:///DIR or unix:///SOCKET (or VMFERRY_TARGET, or the configuration)")
+  app.add_option("--target", settings.target, "tls://HOST[:PORT], ssh://[USER@]HOST[:PORT]/STORE, file:///DIR or unix:///SOCKET (or VMFERRY_TARGET, or the "
+                 "configuration)")
       ->type_name("URL");
   app.add_option("--catalog", settings.catalog, "The controller's catalog (default " + default_catalog_file().string() + ")")
       ->type_name("FILE");
@@ -52,6 +53,7 @@ int run(int argc, char** argv) {
   app.footer("`vmferry COMMAND --help` shows a command's options and an example. Exit codes: 0 done, 1 failed, 2 done with "
              "warnings,\n3 target unreachable or busy, 4 damage found, 64 usage.");
   add_common_options(app, invocation.settings);
+  add_line_options(app, invocation.settings.line);
   add_backup_command(app, invocation);
   add_points_command(app, invocation);
   add_ls_command(app, invocation);
@@ -61,6 +63,7 @@ int run(int argc, char** argv) {
   add_inspect_command(app, invocation);
   add_explain_command(app, invocation);
   add_bench_command(app, invocation);
+  add_enroll_command(app, invocation);
   const bool json_asked = std::any_of(argv, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
   try {
     app.parse(argc, argv);

@@ -10,6 +10,7 @@
 #include <toml.hpp>
 
 #include "protocol/error.h"
+#include "protocol/session/enrolment.h"
 
 namespace vmferry::cli {
 namespace fs = std::filesystem;
@@ -35,9 +36,32 @@ std::string compression_in(const toml::value& values) {
   return {};
 }
 
+// What the command line left open.
+void read_line_settings(LineSettings& line, const toml::value& values) {
+  const auto paths = [&](std::vector<fs::path>& into, const char* key) {
+    if (!into.empty() || !values.contains(key)) return;
+    for (const std::string& path : toml::find<std::vector<std::string>>(values, key)) into.emplace_back(path);
+  };
+  if (line.enrolments.empty()) line.enrolments = toml::find_or<std::string>(values, "enrolments", "");
+  if (line.ssh_command.empty()) line.ssh_command = toml::find_or<std::string>(values, "ssh_command", "");
+  paths(line.ssh_keys, "ssh_keys");
+  paths(line.known_hosts, "known_hosts");
+  if (line.retry_for_text.empty()) line.retry_for_text = toml::find_or<std::string>(values, "retry_for", "");
+  if (!line.connections) line.connections = toml::find_or<unsigned>(values, "connections", 0);
+  if (!line.dscp && values.contains("dscp")) line.dscp = toml::find<unsigned>(values, "dscp");
+}
+
+// Where no target is named, and this host has enrolled at one only, that one is meant.
+std::string the_one_enrolled(const LineSettings& line) {
+  const auto enrolled =
+      target::enrolled_targets(line.enrolments.empty() ? target::default_enrolments_directory() : line.enrolments);
+  return enrolled.size() == 1 ? "tls://" + to_string(enrolled.front()) : std::string();
+}
+
 void read_config(Settings& settings, const fs::path& file) {
   static constexpr std::array known = {"target", "catalog", "spool_directory", "compression", "compression_level",
-                                       "signature_budget_bytes"};
+                                       "signature_budget_bytes", "enrolments", "ssh_command", "ssh_keys",
+                                       "known_hosts", "retry_for", "connections", "dscp"};
   toml::value values;
   try {
     values = toml::parse(file.string());
@@ -54,6 +78,7 @@ void read_config(Settings& settings, const fs::path& file) {
       throw Error(ErrorCode::usage, "signature_budget_bytes is negative", file.string(), "0 keeps no signatures: no deltas");
     settings.signature_budget_bytes = static_cast<std::uint64_t>(budget);
     if (settings.compression_text.empty()) settings.compression_text = compression_in(values);
+    read_line_settings(settings.line, values);
   } catch (const toml::exception& error) {
     throw Error(ErrorCode::usage, "cannot read the configuration", file.string(), error.what());
   } catch (const std::runtime_error& error) {  // toml11 throws it for a file that it cannot open
@@ -87,6 +112,8 @@ void complete_settings(Settings& settings) {
   if (settings.catalog.empty()) settings.catalog = default_catalog_file();
   if (settings.spool_directory.empty()) settings.spool_directory = environment("TMPDIR");
   if (settings.spool_directory.empty()) settings.spool_directory = "/var/tmp";
+  complete_line_settings(settings.line);
+  if (settings.target.empty()) settings.target = the_one_enrolled(settings.line);
   settings.compression = parse_compression(settings.compression_text.empty() ? "auto" : settings.compression_text);
 }
 

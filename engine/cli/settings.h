@@ -1,5 +1,6 @@
 // Settings: what every command shares, from the command line, the environment and the configuration file, in this
-// order of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes.
+// order of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes, and how
+// targets beyond a line are reached: enrolments, ssh_command, ssh_keys, known_hosts, retry_for, connections, dscp.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +9,15 @@
 
 #include "engine/backup/compression_choice.h"
 #include "engine/catalog/signature_store.h"
+#include "engine/cli/line_settings.h"
 
 namespace vmferry::cli {
 
 enum class ProgressMode { automatic, always, never };
 
 struct Settings {
-  std::string target;                       // file:///DIR or unix:///SOCKET; empty: not given
+  std::string target;                       // a URL; empty: not given
+  LineSettings line;
   std::filesystem::path catalog;
   std::filesystem::path config;             // as given; empty: the default one, if it is there
   std::filesystem::path spool_directory;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "protocol/error.h"
+#include "protocol/session/dial.h"
 #include "protocol/transport/transport.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
@@ -86,19 +87,18 @@ class EmbeddedTarget final : public TargetConnection {
 
 }  // namespace
 
-bool has_line(const std::string& url) { return !url.starts_with(file_scheme) && !url.starts_with(unix_scheme); }
-
-std::unique_ptr<TargetConnection> connect_target(const std::string& url, const target::ClientFacts& client,
+std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
                                                  Access access) {
+  const std::string& url = settings.target;
   if (url.empty())
     throw Error(ErrorCode::usage, "no target is given", {},
-                "name one with --target file:///DIR (made by `vmferry-target init --store DIR`), VMFERRY_TARGET, or "
-                "`target` in the configuration");
+                "name one with --target URL, VMFERRY_TARGET, or `target` in the configuration: file:///DIR (made by "
+                "`vmferry-target init --store DIR`), tls://HOST (after `vmferry enroll -`), ssh://HOST/STORE, unix:///SOCKET");
   if (url.starts_with(file_scheme))
     return std::make_unique<EmbeddedTarget>(path_of(url, file_scheme), client, access);
   if (url.starts_with(unix_scheme))
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
-  throw Error(ErrorCode::usage, "not a kind of target that vmferry knows", url, "file:///DIR or unix:///SOCKET");
+  return std::make_unique<Connection>(target::dial(url, dial_options(settings.line, print_line_note)), client);
 }
 
 }  // namespace vmferry::cli

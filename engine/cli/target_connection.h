@@ -1,10 +1,10 @@
 // TargetConnection: a session with the target that a URL names. file:///DIR runs the target's half in this process, over
-// a memory transport; unix:///SOCKET connects to `vmferry-target serve`.
+// a memory transport; unix:///SOCKET connects to `vmferry-target serve`; tls:// and ssh:// are links (protocol/session/dial.h).
 #pragma once
 
 #include <memory>
-#include <string>
 
+#include "engine/cli/settings.h"
 #include "protocol/session/target_session.h"
 
 namespace vmferry::cli {
@@ -18,10 +18,7 @@ class TargetConnection {
 enum class Access { read, write };
 
 // Throws Error{usage} for no target or an unknown kind of URL; what opening a store or a socket throws.
-std::unique_ptr<TargetConnection> connect_target(const std::string& url, const target::ClientFacts& client,
+std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
                                                  Access access);
-
-// Whether a line lies between this host and the target, so that it pays to compress harder than a disk would ask for.
-bool has_line(const std::string& url);
 
 }  // namespace vmferry::cli

@@ -73,6 +73,16 @@ class ClientSession::Call {
 
   // The next answer. Throws the target's error where that is the answer.
   messages::Control next() {
+    while (true) {
+      messages::Control answer = take();
+      if (answer.has_failure()) throw wire::error_of_failure(answer);
+      if (!answer.has_note()) return answer;
+      if (session_.note_) session_.note_(answer.note().sentence());
+    }
+  }
+
+ private:
+  messages::Control take() {
     std::unique_lock lock(session_.mutex_);
     Answers& answers = session_.calls_.at(number_);
     session_.changed_.wait(lock, [&] { return session_.broken_ || !answers.empty(); });
@@ -80,21 +90,21 @@ class ClientSession::Call {
     messages::Control answer = std::move(answers.front());
     answers.pop_front();
     session_.changed_.notify_all();
-    if (answer.has_failure()) throw wire::error_of_failure(answer);
     return answer;
   }
 
- private:
   ClientSession& session_;
   std::uint64_t number_ = 0;
 };
 
-std::unique_ptr<TargetSession> TargetSession::open(std::unique_ptr<Transport> transport, const ClientFacts& client) {
-  return std::make_unique<ClientSession>(std::move(transport), client);
+std::unique_ptr<TargetSession> TargetSession::open(std::unique_ptr<Transport> transport, const ClientFacts& client,
+                                                   Note note) {
+  return std::make_unique<ClientSession>(std::move(transport), client, std::move(note));
 }
 
-ClientSession::ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client)
-    : transport_(std::move(transport)),
+ClientSession::ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note)
+    : note_(std::move(note)),
+      transport_(std::move(transport)),
       writer_(*transport_),
       reader_(*transport_),
       facts_(shake_hands(writer_, reader_, client)),
@@ -263,6 +273,17 @@ void ClientSession::close_backup() {
   if (!call.next().has_backup_closed()) malformed("it answered another question");
 }
 
+// What the target still does for this request is for nobody any more.
+void ClientSession::cancel(std::uint64_t request) noexcept {
+  if ((facts_.features & wire::feature_cancel) == 0) return;
+  try {
+    messages::Control control;
+    control.mutable_cancel()->set_request(request);
+    wire::send_control(writer_, control);
+  } catch (...) {  // the line broke: the target finds that out by itself
+  }
+}
+
 std::vector<PointSummary> ClientSession::points() {
   Call call(*this);
   messages::Control question;
@@ -302,7 +323,13 @@ VerifyResult ClientSession::verify(const Uuid& point, const Progress& progress) 
   while (true) {
     const messages::Control answer = call.next();
     if (answer.has_verify_progress()) {
-      if (progress) progress(answer.verify_progress().done_bytes(), answer.verify_progress().total_bytes());
+      if (!progress) continue;
+      try {
+        progress(answer.verify_progress().done_bytes(), answer.verify_progress().total_bytes());
+      } catch (...) {
+        cancel(call.number());
+        throw;
+      }
     } else if (answer.has_verified()) {
       const messages::Verified& verified = answer.verified();
       return {verified.chunks(), verified.bytes(), {verified.damage().begin(), verified.damage().end()}};

@@ -19,7 +19,7 @@ namespace vmferry::target {
 
 class ClientSession final : public TargetSession {
  public:
-  ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client);
+  ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note);
   ~ClientSession() override;
 
   const TargetFacts& facts() const noexcept override { return facts_; }
@@ -53,6 +53,7 @@ class ClientSession final : public TargetSession {
   class Call;  // one question that waits for its answers
 
   void send(wire::PacketType type, std::initializer_list<ByteView> parts);
+  void cancel(std::uint64_t request) noexcept;
   void send_fetch(const std::shared_ptr<FetchCall>& call, std::span<const ChunkId> ids);
   void throw_if_broken();
   [[noreturn]] void throw_broken();      // with the mutex held
@@ -65,6 +66,7 @@ class ClientSession final : public TargetSession {
   void on_delta_done(ByteView payload);
   void break_session(ErrorCode code, const std::string& message);
 
+  const Note note_;
   std::unique_ptr<Transport> transport_;
   wire::PacketWriter writer_;
   wire::PacketReader reader_;

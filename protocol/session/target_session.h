@@ -67,8 +67,11 @@ class TargetSession {
  public:
   using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
+  // A sentence for a person while a call waits ("3 backups are before this one"), on that call's thread.
+  using Note = std::function<void(const std::string& sentence)>;
   // Does the handshake. Throws Error{unreachable}, Error{version}.
-  static std::unique_ptr<TargetSession> open(std::unique_ptr<Transport> transport, const ClientFacts& client);
+  static std::unique_ptr<TargetSession> open(std::unique_ptr<Transport> transport, const ClientFacts& client,
+                                             Note note = {});
   virtual ~TargetSession() = default;
 
   virtual const TargetFacts& facts() const noexcept = 0;
@@ -108,7 +111,7 @@ class TargetSession {
   // fetch() itself throws. A missing or broken chunk is Error{damaged}.
   virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
                      std::function<void(std::exception_ptr)> done) = 0;
-  // The target reads and checks all of it.
+  // The target reads and checks all of it. What `progress` throws stops it there too.
   virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;
 };
 

@@ -6,21 +6,22 @@
 #include <thread>
 
 #include "protocol/error.h"
-#include "protocol/transport/transport.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
-#include "target-server/cli/session_pool.h"
+#include "target-server/cli/target_config.h"
+#include "target-server/serve/server.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
 namespace {
 
-constexpr std::chrono::seconds grace{10};
+constexpr std::chrono::days certificate_warning{30};
 
 struct Settings {
-  std::string directory, socket;
-  std::size_t sessions_max = 16;
-  ServeOptions options;
+  std::string config, directory, socket;
+  std::vector<std::string> listen;
+  std::optional<std::int64_t> sessions, backups, rebuild_level, dscp;
+  std::int64_t idle_exit_seconds = 0;
 };
 
 // SIGINT and SIGTERM are blocked in every thread and waited for in one, which may therefore do anything.
@@ -40,13 +41,12 @@ class StopSignals {
     }
     pthread_sigmask(SIG_SETMASK, &former_, nullptr);
   }
-  // Calls on_signal(1) at the first, on_signal(2) at the second signal, ...
-  void watch(std::function<void(int)> on_signal) {
+  void watch(std::function<void()> on_signal) {
     thread_ = std::thread([this, on_signal = std::move(on_signal)] {
-      for (int count = 1;; ++count) {
+      while (true) {
         int number = 0;
         if (sigwait(&signals_, &number) != 0 || ended_) return;
-        on_signal(count);
+        on_signal();
       }
     });
   }
@@ -57,49 +57,112 @@ class StopSignals {
   std::thread thread_;
 };
 
-Outcome serve(const Settings& settings, const Invocation& invocation) {
+// What the command line leaves open, the configuration says.
+void complete(Settings& settings) {
+  if (!settings.config.empty()) {
+    const TargetConfig config = read_target_config(settings.config);
+    if (settings.directory.empty()) settings.directory = config.store;
+    if (settings.socket.empty()) settings.socket = config.socket;
+    if (settings.listen.empty()) settings.listen = config.listen;
+    const auto otherwise = [](auto& value, const auto& other) { if (!value) value = other; };
+    otherwise(settings.sessions, config.sessions);
+    otherwise(settings.backups, config.backups);
+    otherwise(settings.rebuild_level, config.rebuild_level);
+    otherwise(settings.dscp, config.dscp);
+  }
+  if (settings.directory.empty())
+    throw Error(ErrorCode::usage, "no store is named", {}, "--store DIR, or `store = \"DIR\"` in --config");
+}
+
+std::size_t within(const std::optional<std::int64_t>& value, std::int64_t min, std::int64_t max, std::size_t otherwise,
+                   const char* name) {
+  if (!value) return otherwise;
+  if (*value < min || *value > max)
+    throw Error(ErrorCode::usage, std::string(name) + " is out of range", std::to_string(*value),
+                std::to_string(min) + " to " + std::to_string(max));
+  return static_cast<std::size_t>(*value);
+}
+
+HostPort listen_address(const std::string& text) {
+  constexpr std::string_view scheme = "tls://";
+  return parse_host_port(text.starts_with(scheme) ? text.substr(scheme.size()) : text);
+}
+
+ServerOptions server_options(const Settings& settings, const std::string& socket) {
+  ServerOptions options;
+  options.socket = socket;
+  for (const std::string& where : settings.listen) options.listen.push_back(listen_address(where));
+  options.sessions.sessions_max = within(settings.sessions, 1, 10'000, options.sessions.sessions_max, "sessions");
+  options.backups_max = within(settings.backups, 1, 1'000, options.backups_max, "backups");
+  options.session.rebuild_compression_level = static_cast<int>(
+      within(settings.rebuild_level, 1, 19, static_cast<std::size_t>(rebuild_compression_level_default), "rebuild_level"));
+  if (settings.dscp) options.tls.dscp = static_cast<unsigned>(within(settings.dscp, 0, 63, 0, "dscp"));
+  options.idle_exit = std::chrono::seconds(settings.idle_exit_seconds);
+  return options;
+}
+
+std::string certificate_note(const TlsIdentity& identity, const std::string& directory) {
+  if (valid_until(identity) - std::chrono::system_clock::now() > certificate_warning) return {};
+  return "note: the server's certificate ends soon, or has ended; renew it, clients need nothing new: "
+         "vmferry-target certificate renew --store " + directory + "\n";
+}
+
+Outcome serve(Settings settings, const Invocation& invocation) {
+  complete(settings);
   const std::filesystem::path directory = std::filesystem::absolute(settings.directory);
   const std::string socket = settings.socket.empty() ? (directory / "serve.sock").string()
                                                      : std::filesystem::absolute(settings.socket).string();
+  const ServerOptions options = server_options(settings, socket);
   StopSignals signals;  // before any thread is there
   const auto opened = store::Store::open(directory, {.socket = socket});
-  const auto listener = listen_unix(socket);
-  SessionPool pool(*opened, settings.sessions_max, settings.options);
+  std::optional<TlsIdentity> identity;
+  if (!options.listen.empty()) identity = server_identity(directory);
+  Server server(*opened, directory, options, identity);
 
   std::string text;
   for (const Warning& note : opened->notes()) text += "note: " + note.object + ": " + note.message + "\n";
-  text += "Serving " + directory.string() + " on unix://" + socket + "; Ctrl-C stops.\n";
-  invocation.print_now({text, json_members({{"store", directory.string()}, {"socket", socket}})});
+  if (identity) text += certificate_note(*identity, directory.string());
+  text += "Serving " + directory.string() + " on unix://" + socket;
+  nlohmann::ordered_json facts = {{"store", directory.string()}, {"socket", socket}};
+  for (const HostPort& where : server.addresses()) {
+    text += ", tls://" + to_string(where);
+    facts["listen"].push_back("tls://" + to_string(where));
+  }
+  text += "; Ctrl-C stops.\n";
+  if (identity) facts["key"] = fingerprint_of(*identity).to_string();
+  invocation.print_now({text, json_members(facts)});
 
-  signals.watch([&](int count) {
-    listener->stop();
-    if (count > 1) pool.abort_all();
-  });
-  while (std::unique_ptr<Transport> transport = listener->accept()) pool.run(std::move(transport));
-  // What an aborted session has sent is kept: the next one finds it in the store.
-  pool.wait_until_idle(grace);
-  pool.abort_all();
+  signals.watch([&] { server.stop(); });
+  server.run();
   return {};
 }
 
 }  // namespace
 
 void add_serve_command(CLI::App& app, Invocation& invocation) {
-  CLI::App* command = app.add_subcommand("serve", "Serve a store on a Unix socket");
+  CLI::App* command = app.add_subcommand("serve", "Serve a store on a Unix socket, and over TLS");
   const auto settings = std::make_shared<Settings>();
-  command->add_option("--store", settings->directory, "the store's directory")->required()->type_name("DIR");
+  command->add_option("--store", settings->directory, "the store's directory")->type_name("DIR");
+  command->add_option("--config", settings->config, "a file that says what is not said here")->type_name("FILE");
   command->add_option("--socket", settings->socket, "the socket; default: DIR/serve.sock")->type_name("PATH");
-  command->add_option("--sessions", settings->sessions_max, "sessions at a time; more wait")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
   command
-      ->add_option("--rebuild-level", settings->options.rebuild_compression_level,
-                   "compression of what deltas are rebuilt to, 1 (fast) to 19 (small)")
-      ->check(CLI::Range(1, 19))
-      ->type_name("N")
-      ->capture_default_str();
-  command->footer("Example:\n  vmferry-target serve --store /backup/vmferry\n"
-                  "  vmferry backup DISK.vmdk --target unix:///backup/vmferry/serve.sock");
+      ->add_option("--listen", settings->listen,
+                   "listen for clients over TLS; may be given several times; default port " + std::to_string(default_port))
+      ->type_name("tls://HOST[:PORT]");
+  command->add_option("--sessions", settings->sessions, "sessions at a time; more wait (256)")->type_name("N");
+  command->add_option("--backups", settings->backups, "backups at a time; more wait (16)")->type_name("N");
+  command
+      ->add_option("--rebuild-level", settings->rebuild_level,
+                   "compression of what deltas are rebuilt to, 1 (fast) to 19 (small) (" +
+                       std::to_string(rebuild_compression_level_default) + ")")
+      ->type_name("N");
+  command->add_option("--dscp", settings->dscp, "mark what is sent with this DSCP, 0 to 63 (8: background)")->type_name("N");
+  command->add_option("--idle-exit", settings->idle_exit_seconds, "end when nobody was there for so many seconds")
+      ->check(CLI::Range(0, 1'000'000))
+      ->type_name("SECONDS");
+  command->footer(
+      "Example:\n  vmferry-target serve --store /backup/vmferry --listen tls://[::]:7447\n"
+      "  vmferry-target client add web --role sender,reader --store /backup/vmferry   # then `vmferry enroll -` there");
   command->callback([settings, &invocation] {
     invocation.run = [settings, &invocation] { return serve(*settings, invocation); };
   });

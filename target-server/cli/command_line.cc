@@ -54,6 +54,8 @@ int run_command_line(int argc, const char* const* argv) {
   add_status_command(app, invocation);
   add_delete_command(app, invocation);
   add_key_command(app, invocation);
+  add_client_command(app, invocation);
+  add_certificate_command(app, invocation);
 
   try {
     app.parse(argc, argv);

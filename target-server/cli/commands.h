@@ -29,6 +29,8 @@ void add_serve_command(CLI::App& app, Invocation& invocation);
 void add_status_command(CLI::App& app, Invocation& invocation);
 void add_delete_command(CLI::App& app, Invocation& invocation);
 void add_key_command(CLI::App& app, Invocation& invocation);
+void add_client_command(CLI::App& app, Invocation& invocation);
+void add_certificate_command(CLI::App& app, Invocation& invocation);
 
 // The whole program; returns its exit code.
 int run_command_line(int argc, const char* const* argv);

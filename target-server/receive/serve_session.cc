@@ -7,14 +7,20 @@
 #include "protocol/messages.pb.h"
 #include "target-server/receive/server_session.h"
 
-
 namespace vmferry::target_server {
 namespace {
 
 // After the last words the peer may still be sending; reading on for a while lets it come to read them.
 constexpr std::uint64_t discard_bytes_max = 64 * limits::MiB;
 
-Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store) {
+// Throws Error{refused} where the peer is not the controller that its client is known to be.
+void identify(const Uuid& client_uuid, const ServeOptions& options, access::Access& access) {
+  if (access.wants_binding() && options.bind) access = access::Access::client(options.bind(access.name(), client_uuid));
+  access.check_identity(client_uuid);
+}
+
+Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store,
+           const ServeOptions& options, access::Access access) {
   const auto packet = reader.next(wire::hello_bytes_max);
   if (!packet) throw Error(ErrorCode::unreachable, "the client went away before it said hello");
   messages::Control control;
@@ -27,8 +33,10 @@ Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::
                 "the client speaks version " + std::to_string(hello.major()) + " of the protocol, this target " +
                     std::to_string(wire::version_major),
                 {}, hello.major() > wire::version_major ? "update vmferry on the target" : "update the client");
-  const Peer peer{wire::uuid_of_field(hello.client_uuid()), hello.features() & wire::features};
-  if (peer.client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
+  const Uuid client_uuid = wire::uuid_of_field(hello.client_uuid());
+  if (client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
+  identify(client_uuid, options, access);
+  Peer peer{client_uuid, hello.features() & wire::features, std::move(access)};
 
   const store::DomainFacts& domain = store.domain();
   messages::Control answer;
@@ -65,13 +73,13 @@ void end_session(Transport& transport, LastWords& last_words, const Error& why) 
 
 }  // namespace
 
-void serve_session(Transport& transport, store::Store& store, const ServeOptions& options) {
+void serve_session(Transport& transport, store::Store& store, const ServeOptions& options, access::Access access) {
   wire::PacketWriter writer(transport);
   wire::PacketReader reader(transport);
   LastWords last_words(writer);
   try {
     try {
-      const Peer peer = greet(writer, reader, store);
+      const Peer peer = greet(writer, reader, store, options, std::move(access));
       ServerSession session(transport, writer, reader, last_words, store, peer, options);
       session.run();
     } catch (const Error&) {

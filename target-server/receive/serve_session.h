@@ -5,8 +5,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 
 #include "protocol/transport/transport.h"
+#include "target-server/access/access.h"
+#include "target-server/receive/turnstile.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
@@ -18,9 +22,13 @@ struct ServeOptions {
   std::size_t verify_threads = 1;        // decode and check frames, rebuild deltas, beside the receiving thread
   std::size_t queue_bytes_max = 8u << 20;
   int rebuild_compression_level = rebuild_compression_level_default;
+  std::shared_ptr<Turnstile> backup_turns;  // of all sessions of one server; null: no bound
+  // Records which controller a client is, that has not said so before; gives the client as it is then.
+  std::function<access::ClientRecord(const std::string& client, const Uuid& client_uuid)> bind;
 };
 
-void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {});
+void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {},
+                   access::Access access = access::Access::owner());
 
 // Reads back everything that a point names and checks it: trees, chunks against their ids, coverage.
 struct PointCheck {

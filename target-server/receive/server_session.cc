@@ -64,10 +64,10 @@ ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, w
       reader_(reader),
       last_words_(last_words),
       store_(store),
-      client_uuid_(peer.client_uuid),
-      takes_deltas_((peer.features & wire::feature_deltas) != 0),
+      peer_(peer),
       options_(options),
-      reading_(store, writer, transport) {}
+      reading_(store, writer, transport,
+               [this](const PointSummary& point) { return peer_.access.may_read(point, peer_.client_uuid); }) {}
 
 ServerSession::~ServerSession() { keep_what_arrived(); }
 
@@ -99,7 +99,7 @@ void ServerSession::on_packet(const wire::Packet& packet) {
 
 void ServerSession::on_control(const messages::Control& control) {
   const std::uint64_t request = control.request();
-  if (request == 0) malformed("a request without a number");
+  if (request == 0 && !control.has_cancel()) malformed("a request without a number");
   try {
     switch (control.body_case()) {
       case messages::Control::kOpenBackup: return open_backup(control);
@@ -111,6 +111,7 @@ void ServerSession::on_control(const messages::Control& control) {
         return reading_.add({request, PointRequest{wire::uuid_of_field(control.get_point().uuid())}});
       case messages::Control::kVerify:
         return reading_.add({request, VerifyRequest{wire::uuid_of_field(control.verify().point())}});
+      case messages::Control::kCancel: return reading_.cancel(control.cancel().request());
       default: malformed("it sent a message that a target does not know");
     }
   } catch (const Error& error) {
@@ -135,7 +136,7 @@ void ServerSession::on_offer(ByteView payload) {
 }
 
 void ServerSession::on_delta(ByteView payload) {
-  if (!takes_deltas_) malformed("it sent a delta, which it did not say that it knows");
+  if (!both_have(wire::feature_deltas)) malformed("it sent a delta, which it did not say that it knows");
   const std::uint64_t number = wire::take_number(payload);
   backup().intake.add_delta(number, payload);
 }
@@ -147,11 +148,29 @@ IntakeEvents ServerSession::intake_events() {
           [this](const Error& why) { last_words_.say(why); }};
 }
 
+// A bounded number of backups at a time: the others wait, and are told how many are before them.
+Turnstile::Turn ServerSession::wait_for_turn(std::uint64_t request) {
+  if (!options_.backup_turns) return {};
+  return options_.backup_turns->take([&](std::size_t before) {
+    if (!both_have(wire::feature_notes)) return;
+    messages::Control control;
+    control.set_request(request);
+    control.mutable_note()->set_sentence(before == 0 ? "the target is busy: this backup is the next one"
+                                                     : "the target is busy: " + std::to_string(before) +
+                                                           (before == 1 ? " backup is" : " backups are") +
+                                                           " before this one");
+    wire::send_control(writer_, control);
+  });
+}
+
 void ServerSession::open_backup(const messages::Control& question) {
   if (backup_) malformed("a backup is open already");
-  const Opening opening = opening_of(question.open_backup(), client_uuid_);
+  const Opening opening = opening_of(question.open_backup(), peer_.client_uuid);
+  peer_.access.check_add(opening.machine_name, peer_.client_uuid);
   refuse_below_reserve(store_);
-  const std::vector<PointSummary> points = store_.points();
+  Turnstile::Turn turn = wait_for_turn(question.request());
+  std::vector<PointSummary> points = store_.points();
+  std::erase_if(points, [&](const PointSummary& point) { return !peer_.access.may_read(point, peer_.client_uuid); });
   if (const auto last = newest_of_name(points, opening)) {
     if (const auto point = sound_point(store_, last->uuid))
       refuse_another_machine(opening, *point);
@@ -165,7 +184,8 @@ void ServerSession::open_backup(const messages::Control& question) {
   const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
                                    options_.rebuild_compression_level};
   auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());
-  opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
+  opened->turn = std::move(turn);
+  opened->lease = store_.lease(peer_.client_uuid, opening.machine_uuid, base_uuids);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
   opened->lost_at_open = std::move(lost);
@@ -208,7 +228,7 @@ void ServerSession::commit(std::uint64_t request) {
   if (!open.to_commit || open.to_commit->first != request) malformed("a commit without its point");
   const RestorePoint point = std::move(open.to_commit->second);
   open.to_commit.reset();
-  if (point.uuid.is_none() || point.client_uuid != client_uuid_ || point.machine_uuid != open.machine_uuid ||
+  if (point.uuid.is_none() || point.client_uuid != peer_.client_uuid || point.machine_uuid != open.machine_uuid ||
       point.machine_name != open.machine_name || point.domain_uuid != store_.domain().uuid)
     malformed("the point is not one of the backup that is open");
 

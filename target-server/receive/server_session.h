@@ -20,6 +20,7 @@ namespace vmferry::target_server {
 struct Peer {
   Uuid client_uuid;
   std::uint64_t features = 0;  // that both have
+  access::Access access;       // what it may do
 };
 
 class ServerSession {
@@ -37,6 +38,7 @@ class ServerSession {
     Backup(store::Store& store, const IntakeLimits& limits, IntakeEvents events)
         : intake(store, limits, std::move(events)) {}
 
+    Turnstile::Turn turn;
     std::unique_ptr<store::Store::Lease> lease;
     Uuid machine_uuid;
     std::string machine_name;
@@ -58,14 +60,15 @@ class ServerSession {
   void drop_bases_that_lost();
   void keep_what_arrived() noexcept;
   Backup& backup();
+  bool both_have(std::uint64_t feature) const noexcept { return (peer_.features & feature) != 0; }
+  Turnstile::Turn wait_for_turn(std::uint64_t request);
   IntakeEvents intake_events();
 
   wire::PacketWriter& writer_;
   wire::PacketReader& reader_;
   LastWords& last_words_;
   store::Store& store_;
-  const Uuid client_uuid_;
-  const bool takes_deltas_;
+  const Peer peer_;
   const ServeOptions options_;
   std::unique_ptr<Backup> backup_;
   ReadRequests reading_;

@@ -21,8 +21,12 @@ std::string plain(std::string sentence) {
 
 }  // namespace
 
-ReadRequests::ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport)
-    : store_(store), writer_(writer), transport_(transport), worker_([this] { work(); }) {}
+ReadRequests::ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport, MayRead may_read)
+    : store_(store),
+      writer_(writer),
+      transport_(transport),
+      may_read_(std::move(may_read)),
+      worker_([this] { work(); }) {}
 
 ReadRequests::~ReadRequests() {
   {
@@ -38,6 +42,19 @@ void ReadRequests::add(ReadRequest request) {
   changed_.wait(lock, [&] { return stopping_ || queue_.size() < requests_queued_max; });
   queue_.push_back(std::move(request));
   changed_.notify_all();
+}
+
+// One that waits is answered in its turn, and then at once.
+void ReadRequests::cancel(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (busy_ && answering_ == number) cancelled_ = true;
+  for (ReadRequest& request : queue_)
+    if (request.number == number) request.cancelled = true;
+}
+
+bool ReadRequests::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
 }
 
 void ReadRequests::drain() {
@@ -58,6 +75,8 @@ void ReadRequests::work() {
     const ReadRequest request = std::move(queue_.front());
     queue_.pop_front();
     busy_ = true;
+    answering_ = request.number;
+    cancelled_ = request.cancelled;
     changed_.notify_all();
     lock.unlock();
     bool line_broke = false;
@@ -100,6 +119,10 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
   fail(missing, wire::NotFetched::missing);
   const Bytes prefix = wire::encode_number(number);
   for (const auto& [location, ids] : located) {
+    if (cancelled()) {
+      fail(ids, wire::NotFetched::missing);
+      continue;
+    }
     Bytes frame;
     try {
       frame = store_.read_frame(location);
@@ -115,7 +138,8 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
 }
 
 void ReadRequests::answer(std::uint64_t number, const ListRequest&) {
-  const std::vector<PointSummary> points = store_.points();
+  std::vector<PointSummary> points = store_.points();
+  std::erase_if(points, [&](const PointSummary& point) { return !may_read_(point); });
   std::span<const PointSummary> rest = points;
   do {
     const auto some = rest.first(std::min(rest.size(), wire::summaries_per_message_max));
@@ -128,15 +152,24 @@ void ReadRequests::answer(std::uint64_t number, const ListRequest&) {
   } while (!rest.empty());
 }
 
+// What a client may not see is not there for it.
+RestorePoint ReadRequests::readable_point(const Uuid& uuid) {
+  RestorePoint point = store_.point(uuid);
+  if (!may_read_(summarize(point)))
+    throw Error(ErrorCode::not_found, "no such restore point in the store", uuid.to_string());
+  return point;
+}
+
 void ReadRequests::answer(std::uint64_t number, const PointRequest& point) {
-  wire::send_point(writer_, number, store_.point(point.uuid));
+  wire::send_point(writer_, number, readable_point(point.uuid));
 }
 
 void ReadRequests::answer(std::uint64_t number, const VerifyRequest& verify) {
-  const RestorePoint point = store_.point(verify.point);
+  const RestorePoint point = readable_point(verify.point);
   std::uint64_t told = 0;
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (stopping()) throw Error(ErrorCode::unreachable, "the session ended");
+    if (cancelled()) throw Error(ErrorCode::cancelled, "the verification was stopped");
     if (done < total && done - std::min(told, done) < std::max<std::uint64_t>(total / progress_steps, 1)) return;
     told = done;
     messages::Control control;

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <variant>
@@ -30,14 +31,18 @@ struct VerifyRequest {
 struct ReadRequest {
   std::uint64_t number = 0;
   std::variant<FetchRequest, ListRequest, PointRequest, VerifyRequest> what;
+  bool cancelled = false;
 };
 
 class ReadRequests {
  public:
-  ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport);
+  // may_read: which points there are for this client; the others are not found.
+  using MayRead = std::function<bool(const PointSummary& point)>;
+  ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport, MayRead may_read);
   ~ReadRequests();  // drops what is queued; abort the transport first where the peer may not read
 
   void add(ReadRequest request);  // waits while too many are queued
+  void cancel(std::uint64_t number);  // nobody waits for it any more: its answer may be cut short
   void drain();                   // until all that was added is answered, or the line broke
 
  private:
@@ -47,15 +52,20 @@ class ReadRequests {
   void answer(std::uint64_t number, const ListRequest& list);
   void answer(std::uint64_t number, const PointRequest& point);
   void answer(std::uint64_t number, const VerifyRequest& verify);
+  RestorePoint readable_point(const Uuid& uuid);
   bool stopping() const;
+  bool cancelled() const;  // the request that is being answered
 
   store::Store& store_;
   wire::PacketWriter& writer_;
   Transport& transport_;
+  const MayRead may_read_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<ReadRequest> queue_;
   bool busy_ = false;
+  std::uint64_t answering_ = 0;  // its number, while busy_
+  bool cancelled_ = false;
   bool stopping_ = false;
   std::thread worker_;
 };

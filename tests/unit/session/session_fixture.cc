@@ -102,9 +102,9 @@ SessionTest::~SessionTest() {
 
 std::unique_ptr<Transport> SessionTest::serve_end() {
   auto [client_end, server_end] = memory_transport();
-  served_.push_back(std::async(std::launch::async, [this, end = std::move(server_end)] {
+  served_.push_back(std::async(std::launch::async, [this, end = std::move(server_end), access = access_] {
     try {
-      target_server::serve_session(*end, *store_, options_);
+      target_server::serve_session(*end, *store_, options_, access);
       return std::string();
     } catch (const Error& error) {
       return std::string(error_code_name(error.code())) + ": " + error.what();

@@ -84,6 +84,7 @@ class SessionTest : public testing::Test {
   TemporaryDirectory directory_;
   std::unique_ptr<store::Store> store_;
   target_server::ServeOptions options_;
+  access::Access access_ = access::Access::owner();  // of the sessions that are opened next
   std::vector<std::future<std::string>> served_;
 };
 

@@ -1,0 +1,148 @@
+#include "target-server/serve/session_pool.h"
+
+#include <algorithm>
+
+#include "protocol/control.h"
+#include "protocol/error.h"
+#include "protocol/link/link.h"
+#include "target-server/serve/log.h"
+
+namespace vmferry::target_server {
+namespace {
+
+std::string waiting_sentence(std::size_t before) {
+  return before == 0 ? "the target is busy: this session is the next one"
+                     : "the target is busy: " + std::to_string(before) + (before == 1 ? " session is" : " sessions are") +
+                           " before this one";
+}
+
+void refuse(Transport& transport) noexcept {
+  try {
+    wire::PacketWriter writer(transport);
+    wire::send_failure(writer, 0,
+                       Error(ErrorCode::busy, "the target has too many sessions", {}, "try again in a while"));
+    transport.finish_sending();
+  } catch (...) {  // as far as the line carries it
+  }
+}
+
+}  // namespace
+
+SessionPool::~SessionPool() {
+  abort_all();
+  for (Session& session : sessions_) session.thread.join();
+}
+
+std::size_t SessionPool::running() const {
+  return static_cast<std::size_t>(std::ranges::count_if(sessions_, [](const Session& s) { return !s.done; }));
+}
+
+void SessionPool::reap() {
+  for (auto session = sessions_.begin(); session != sessions_.end();) {
+    if (!session->done) {
+      ++session;
+      continue;
+    }
+    session->thread.join();
+    session = sessions_.erase(session);
+  }
+}
+
+void SessionPool::submit(std::unique_ptr<Transport> transport, access::Access access) {
+  {
+    const std::lock_guard guard(mutex_);
+    reap();
+    if (aborting_) return;
+    if (running() < limits_.sessions_max) return start(std::move(transport), std::move(access));
+    if (waiting_.size() < limits_.waiting_max) {
+      waiting_.push_back({std::move(transport), std::move(access)});
+      return tell_waiting();
+    }
+  }
+  refuse(*transport);
+}
+
+void SessionPool::start(std::unique_ptr<Transport> transport, access::Access access) {
+  Session& session = sessions_.emplace_back(Session{std::move(transport), std::move(access), {}, false});
+  session.thread = std::thread([this, &session] { serve(session); });
+}
+
+void SessionPool::start_waiting() {
+  bool started = false;
+  while (!aborting_ && !waiting_.empty() && running() < limits_.sessions_max) {
+    start(std::move(waiting_.front().transport), std::move(waiting_.front().access));
+    waiting_.pop_front();
+    started = true;
+  }
+  if (started) tell_waiting();
+}
+
+void SessionPool::tell_waiting() {
+  std::size_t before = 0;
+  for (const Waiting& waiting : waiting_) {
+    if (auto* link = dynamic_cast<link::TargetLink*>(waiting.transport.get())) link->note(waiting_sentence(before));
+    ++before;
+  }
+}
+
+void SessionPool::serve(Session& session) {
+  try {
+    serve_session(*session.transport, store_, options_, session.access);
+  } catch (const std::exception& error) {
+    log_line("session" + (session.access.is_owner() ? "" : " of " + session.access.name()) + ": " + error.what());
+  }
+  session.transport->abort();
+  const std::lock_guard guard(mutex_);
+  session.done = true;
+  start_waiting();
+  if (running() == 0) idle_since_ = std::chrono::steady_clock::now();
+  changed_.notify_all();
+}
+
+void SessionPool::end_sessions_of(const std::string& client) {
+  const std::lock_guard guard(mutex_);
+  for (Session& session : sessions_)
+    if (!session.done && !session.access.is_owner() && session.access.name() == client) session.transport->abort();
+  std::erase_if(waiting_, [&](const Waiting& waiting) {
+    return !waiting.access.is_owner() && waiting.access.name() == client;
+  });
+}
+
+std::vector<std::string> SessionPool::clients() const {
+  const std::lock_guard guard(mutex_);
+  std::vector<std::string> names;
+  for (const Session& session : sessions_)
+    if (!session.done && !session.access.is_owner()) names.push_back(session.access.name());
+  for (const Waiting& waiting : waiting_)
+    if (!waiting.access.is_owner()) names.push_back(waiting.access.name());
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
+}
+
+std::size_t SessionPool::count() const {
+  const std::lock_guard guard(mutex_);
+  return running() + waiting_.size();
+}
+
+std::chrono::steady_clock::duration SessionPool::idle_for() const {
+  const std::lock_guard guard(mutex_);
+  if (running() + waiting_.size() > 0) return {};
+  return std::chrono::steady_clock::now() - idle_since_;
+}
+
+bool SessionPool::wait_until_idle(std::chrono::milliseconds at_most) {
+  std::unique_lock guard(mutex_);
+  return changed_.wait_for(guard, at_most, [&] { return aborting_ || (running() == 0 && waiting_.empty()); });
+}
+
+void SessionPool::abort_all() noexcept {
+  const std::lock_guard guard(mutex_);
+  aborting_ = true;
+  waiting_.clear();
+  for (Session& session : sessions_)
+    if (!session.done) session.transport->abort();
+  changed_.notify_all();
+}
+
+}  // namespace vmferry::target_server
