@@ -56,7 +56,7 @@ class SshDial {
 link::Dial ssh_dial(const std::string& url, const DialOptions& options) {
   const SshAddress where = parse_ssh_url(url);
   if (!options.ssh_command.empty())
-    return [words = ssh_program_words(split_words(options.ssh_command), where)] { return run_program(words); };
+    return [words = ssh_command_words(options.ssh_command, where)] { return run_program(words); };
   SshOptions ssh = options.ssh;
   ssh.dscp = options.dscp;
   const auto dial = std::make_shared<SshDial>(where, ssh);

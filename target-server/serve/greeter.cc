@@ -102,7 +102,7 @@ void Greeter::greet_local(std::unique_ptr<Transport>& transport) {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
     first = read_exactly(*transport, magic_bytes);
   }
-  if (is_relay_preamble(first)) return greet_relay(transport);
+  if (ByteReader(first).u32() == relay_magic) return greet_relay(transport);
   if (is_link(first)) return links_.take(take_over(transport), owner_peer, first);
   sessions_.submit(std::make_unique<PrefixedTransport>(take_over(transport), first), access::Access::owner());
 }
@@ -117,15 +117,15 @@ void Greeter::greet_relay(std::unique_ptr<Transport>& transport) {
   RelayPreamble preamble;
   {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
-    preamble = read_relay_preamble(*transport);
+    preamble = receive_relay_preamble(*transport);
   }
-  if (!preamble.client.empty() && !clients_.by_name(preamble.client)) {
+  if (preamble.client && !clients_.by_name(*preamble.client)) {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
     return link::refuse(*transport, {},
-                        Error(ErrorCode::permission, "the target has no such client, or it was revoked", preamble.client,
-                              "its administrator adds it: vmferry-target client add " + preamble.client + " --ssh"));
+                        Error(ErrorCode::permission, "the target has no such client, or it was revoked", *preamble.client,
+                              "its administrator adds it: vmferry-target client add " + *preamble.client + " --ssh"));
   }
-  links_.take(take_over(transport), preamble.client.empty() ? owner_peer : peer_of_client(preamble.client));
+  links_.take(take_over(transport), preamble.client ? peer_of_client(*preamble.client) : owner_peer);
 }
 
 // A key that no client has: it may enrol, with an invitation's secret, and is told so otherwise.
