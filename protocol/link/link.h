@@ -4,9 +4,14 @@
 // again. Both ends are Transports, so a session neither knows nor cares. docs/format/link.md has the records.
 //
 // Flow control: each side may have sent at most window_bytes beyond what the other side's reader has taken, and keeps
-// those bytes until they are acknowledged. So memory is bounded by the two windows, whatever the peer does, and control
-// records are never held back by data that nobody reads. Keepalive: a line on which nothing was heard for dead_after is
-// dropped; a quiet one carries a ping each ping_every.
+// what is not acknowledged, at most its own window_bytes. So memory is bounded by twice the window, whatever the peer
+// does, and control records are never held back by data that nobody reads. Keepalive: a line on which nothing was heard
+// for dead_after is dropped; a quiet one carries a ping each ping_every (and often enough for the peer's dead_after).
+//
+// As Transports, both ends: counts() are the bytes that went over the lines, with the records' headers and what was sent
+// twice. A stream that has arrived whole, to its finish, can be read to its end whatever became of the link. The
+// destructor waits until the peer has what was sent and finished, at most 2 seconds, and at most one more until the lines
+// are closed; the client's waits for a dial that is under way, too.
 #pragma once
 
 #include <chrono>
@@ -31,8 +36,8 @@ struct LinkLimits {
 
 // --- client
 
-// Makes one line. Throws Error{unreachable} where another try may go better; anything else ends the link for good.
-// Called from the link's own threads, one call at a time.
+// Makes one line. Throws Error{unreachable} where another try may go better; anything else ends the link for good, unless
+// it has another line. Called from the link's own threads, one call at a time. Must return within a bounded time.
 using Dial = std::function<std::unique_ptr<Transport>()>;
 
 struct LinkOptions {
@@ -50,6 +55,8 @@ struct LinkOptions {
 
 // Dials, does the hello, and returns the client's end. Throws what `dial` threw; Error{...} with the target's code and
 // sentence where it refused. Destroying it before both directions are finished ends the link at the target too.
+// When patience is over, or the target does not know the link any more (it was restarted), both directions fail with
+// Error{unreachable}; when the target ends it (LinkServer::end), with the target's code and sentence.
 std::unique_ptr<Transport> open_link(Dial dial, const LinkOptions& options);
 
 // --- target
@@ -75,14 +82,16 @@ struct LinkServerOptions {
 // LinkServer: the links of one server. Thread-safe. Outlives its links.
 class LinkServer {
  public:
-  // on_link: for each new link, on the thread that called take(). It owns the link, and must not block.
+  // on_link: for each new link, on a thread of the server's. It owns the link, and must not block.
   static std::unique_ptr<LinkServer> create(const LinkServerOptions& options,
                                             std::function<void(std::unique_ptr<TargetLink>)> on_link);
   virtual ~LinkServer() = default;                 // aborts all of its links, and waits for its own threads
   // Takes a line that has just been accepted, whose first bytes are a link's hello. Returns at once: the hello is read
-  // on a thread of the server's, within hello_timeout. received_already: bytes of the line that the caller has read.
+  // on a thread of the server's, within hello_timeout. received_already: bytes of the line that the caller has read, at
+  // most 4 KiB.
   virtual void take(std::unique_ptr<Transport> line, PeerName peer, ByteView received_already = {}) = 0;
-  // Says why and ends every link of this peer (revoked), or of all (shutdown).
+  // Says why and ends every link of this peer (revoked), or of all (shutdown). A line whose hello is being read may still
+  // make a new one: whoever revokes does so first, and on_link looks again.
   virtual void end(const PeerName& peer, const std::string& code, const std::string& sentence) noexcept = 0;
   virtual void end_all(const std::string& code, const std::string& sentence) noexcept = 0;
 };
