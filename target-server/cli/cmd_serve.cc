@@ -20,6 +20,7 @@ constexpr std::chrono::seconds grace{10};
 struct Settings {
   std::string directory, socket;
   std::size_t sessions_max = 16;
+  std::uint32_t idle_exit_seconds = 0;  // 0: never
   ServeOptions options;
 };
 
@@ -57,6 +58,33 @@ class StopSignals {
   std::thread thread_;
 };
 
+// Stops the listener when there was no session for so long. A thread of its own, joined in the end.
+class IdleExit {
+ public:
+  IdleExit(std::chrono::seconds after, SessionPool& pool, UnixListener& listener)
+      : thread_([this, after, &pool, &listener] {
+          std::unique_lock lock(mutex_);
+          while (!changed_.wait_for(lock, std::chrono::milliseconds(500), [&] { return over_; })) {
+            const auto since = pool.idle_since();
+            if (since && std::chrono::steady_clock::now() - *since >= after) return listener.stop();
+          }
+        }) {}
+  ~IdleExit() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
 Outcome serve(const Settings& settings, const Invocation& invocation) {
   const std::filesystem::path directory = std::filesystem::absolute(settings.directory);
   const std::string socket = settings.socket.empty() ? (directory / "serve.sock").string()
@@ -75,6 +103,9 @@ Outcome serve(const Settings& settings, const Invocation& invocation) {
     listener->stop();
     if (count > 1) pool.abort_all();
   });
+  std::optional<IdleExit> idle_exit;
+  if (settings.idle_exit_seconds != 0)
+    idle_exit.emplace(std::chrono::seconds(settings.idle_exit_seconds), pool, *listener);
   while (std::unique_ptr<Transport> transport = listener->accept()) pool.run(std::move(transport));
   // What an aborted session has sent is kept: the next one finds it in the store.
   pool.wait_until_idle(grace);
@@ -91,6 +122,9 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--socket", settings->socket, "the socket; default: DIR/serve.sock")->type_name("PATH");
   command->add_option("--sessions", settings->sessions_max, "sessions at a time; more wait")
       ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--idle-exit", settings->idle_exit_seconds, "end after so long without a session; 0: never")
+      ->type_name("SECONDS")
       ->capture_default_str();
   command
       ->add_option("--rebuild-level", settings->options.rebuild_compression_level,

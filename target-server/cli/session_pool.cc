@@ -54,7 +54,14 @@ void SessionPool::serve(Session& session) {
   session.transport->abort();
   const std::lock_guard guard(mutex_);
   session.done = true;
+  last_change_ = std::chrono::steady_clock::now();
   changed_.notify_all();
+}
+
+std::optional<std::chrono::steady_clock::time_point> SessionPool::idle_since() {
+  const std::lock_guard guard(mutex_);
+  const bool idle = std::all_of(sessions_.begin(), sessions_.end(), [](const Session& s) { return s.done; });
+  return idle ? std::optional(last_change_) : std::nullopt;
 }
 
 bool SessionPool::wait_until_idle(std::chrono::milliseconds at_most) {

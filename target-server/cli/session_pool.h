@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "protocol/transport/transport.h"
@@ -24,6 +25,8 @@ class SessionPool {
 
   void run(std::unique_ptr<Transport> transport);  // waits for a free place
   bool wait_until_idle(std::chrono::milliseconds at_most);
+  // Since when there is no session; nullopt while there is one.
+  std::optional<std::chrono::steady_clock::time_point> idle_since();
   void abort_all() noexcept;
 
  private:
@@ -41,6 +44,7 @@ class SessionPool {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool aborting_ = false;
+  std::chrono::steady_clock::time_point last_change_ = std::chrono::steady_clock::now();
   std::list<Session> sessions_;
 };
 

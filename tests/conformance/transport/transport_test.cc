@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "protocol/error.h"
+#include "protocol/transport/program_transport.h"
 #include "tests/support/content.h"
 #include "tests/support/temporary_directory.h"
 
@@ -35,6 +36,23 @@ Ends unix_ends() {
   Ends ends;
   ends.one = connect_unix(directory / "socket");
   ends.other = listener->accept();
+  return ends;
+}
+
+// A program's ends, by way of this one's --bridge (main.cc): standard input and output here and there.
+Ends program_ends() {
+  const test::TemporaryDirectory directory;
+  const auto listener = listen_unix(directory / "socket");
+  Ends ends;
+  ends.one = run_program({std::filesystem::read_symlink("/proc/self/exe"), "--bridge", directory / "socket"});
+  ends.other = listener->accept();
+  return ends;
+}
+
+// The same seen from the far side.
+Ends standard_io_ends() {
+  Ends ends = program_ends();
+  std::swap(ends.one, ends.other);
   return ends;
 }
 
@@ -213,7 +231,8 @@ TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
-                         testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends}),
+                         testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends},
+                                         Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace
