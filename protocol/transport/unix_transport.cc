@@ -1,26 +1,24 @@
-// The Unix socket transport: the one place that includes Asio. Calls block; abort() and stop() wake them.
+// The Unix socket transport. Calls block; abort() and stop() wake them.
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BOOST_ASIO_DISABLE_FENCED_BLOCK  // we post no handlers, and the thread sanitizer knows no fences
 #include <array>
 #include <atomic>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/write.hpp>
 #include <cerrno>
 
 #include "protocol/error.h"
+#include "protocol/transport/asio.h"
 #include "protocol/transport/transport.h"
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
 
 namespace vmferry {
 namespace {
 
-namespace asio = boost::asio;
 using Stream = asio::local::stream_protocol;
 
 [[noreturn]] void throw_gone(const boost::system::error_code& why) {

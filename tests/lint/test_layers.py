@@ -33,6 +33,7 @@ VENDORS = {
     r"xxhash\.h": ["protocol/checksum.cc"],
     r"zlib\.h": ["engine/disk/"],
     r"boost/": ["protocol/transport/"],
+    r"openssl/": ["protocol/transport/"],
     r"toml\.hpp": ["engine/cli/settings.cc", "target-server/store/"],
 }
 
