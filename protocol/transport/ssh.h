@@ -44,13 +44,10 @@ class SshConnection {
   virtual std::unique_ptr<Transport> run(const std::string& command) = 0;
 };
 
-// Runs a program here and talks to its standard input and output. `words` is not given to a shell. Its standard error's
-// last lines become part of the error when it fails. Throws Error{unreachable}.
-std::unique_ptr<Transport> run_program(const std::vector<std::string>& words);
-// "ssh -J 'my jump'" -> its words, by the shell's quoting rules (quotes and backslashes only). Throws Error{usage}.
-std::vector<std::string> split_words(const std::string& command);
+// What runs on the far host: it relays to the store's one server. For a POSIX shell, quoted.
+std::string far_command(const std::string& store);
 
-// The far side of all that: this process's standard input and output.
-std::unique_ptr<Transport> standard_io_transport();
+// The same by a program of the user's: `ssh_command` (split_words), [-l user] [-p port] host, far_command.
+std::vector<std::string> ssh_command_words(const std::string& ssh_command, const SshAddress& where);
 
 }  // namespace vmferry

@@ -51,6 +51,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.add_flag("--json", invocation.json, "print one JSON object, on failure too");
   add_init_command(app, invocation);
   add_serve_command(app, invocation);
+  add_session_command(app, invocation);
   add_status_command(app, invocation);
   add_delete_command(app, invocation);
   add_key_command(app, invocation);

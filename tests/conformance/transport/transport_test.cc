@@ -8,6 +8,7 @@
 
 #include "protocol/error.h"
 #include "protocol/transport/tls.h"
+#include "protocol/transport/program_transport.h"
 #include "tests/support/content.h"
 #include "tests/support/link_pair.h"
 #include "tests/support/temporary_directory.h"
@@ -54,6 +55,23 @@ Ends tls_ends() {
 // The pipe has no favourite end: `one` is the accepting side here.
 Ends tls_ends_turned() {
   Ends ends = tls_ends();
+  std::swap(ends.one, ends.other);
+  return ends;
+}
+
+// A program's ends, by way of this one's --bridge (main.cc): standard input and output here and there.
+Ends program_ends() {
+  const test::TemporaryDirectory directory;
+  const auto listener = listen_unix(directory / "socket");
+  Ends ends;
+  ends.one = run_program({std::filesystem::read_symlink("/proc/self/exe"), "--bridge", directory / "socket"});
+  ends.other = listener->accept();
+  return ends;
+}
+
+// The same seen from the far side.
+Ends standard_io_ends() {
+  Ends ends = program_ends();
   std::swap(ends.one, ends.other);
   return ends;
 }
@@ -266,7 +284,8 @@ TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
                          testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends},
                                          Factory{"tls", tls_ends}, Factory{"tls_turned", tls_ends_turned},
-                                         Factory{"link", link_ends<1>, 1000}, Factory{"striped_link", link_ends<3>, 1000}),
+                                         Factory{"link", link_ends<1>, 1000}, Factory{"striped_link", link_ends<3>, 1000},
+                                         Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace
