@@ -1,5 +1,7 @@
 #include "protocol/link/greeting.h"
 
+#include "protocol/link/refuse.h"
+
 namespace vmferry::link {
 namespace {
 
@@ -85,14 +87,7 @@ void Greeting::refuse(const Error& why) {
     const std::lock_guard lock(mutex_);
     abortable_ = line_.transport.get();
   }
-  Bytes bytes;
-  put_refuse(bytes, why.code(), why.what());
-  const std::array<ByteView, 1> parts = {bytes};
-  line_.transport->send(parts);
-  line_.transport->finish_sending();
-  Bytes dropped(control_bytes_max);
-  while (line_.transport->receive(dropped) > 0) {
-  }
+  link::refuse(*line_.transport, why);
 }
 
 }  // namespace vmferry::link

@@ -4,6 +4,7 @@
 
 #include "protocol/error.h"
 #include "protocol/session/enrolment.h"
+#include "protocol/transport/program_transport.h"
 
 namespace vmferry::target {
 namespace {

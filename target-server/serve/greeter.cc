@@ -121,7 +121,7 @@ void Greeter::greet_relay(std::unique_ptr<Transport>& transport) {
   }
   if (preamble.client && !clients_.by_name(*preamble.client)) {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
-    return link::refuse(*transport, {},
+    return link::refuse(*transport,
                         Error(ErrorCode::permission, "the target has no such client, or it was revoked", *preamble.client,
                               "its administrator adds it: vmferry-target client add " + *preamble.client + " --ssh"));
   }
@@ -137,7 +137,7 @@ void Greeter::greet_stranger(std::unique_ptr<Transport>& transport, const KeyFin
     first = read_exactly(*transport, magic_bytes);
     if (is_link(first)) {
       log_line("connection from " + address + ": its key is no client's: " + key.to_string());
-      return link::refuse(*transport, first,
+      return link::refuse(*transport,
                           Error(ErrorCode::permission, "the target does not know this key, or it was revoked",
                                 key.to_string(),
                                 "enrol anew with a line of `vmferry-target client add`: vmferry enroll -"));
