@@ -27,7 +27,8 @@ Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::
                 "the client speaks version " + std::to_string(hello.major()) + " of the protocol, this target " +
                     std::to_string(wire::version_major),
                 {}, hello.major() > wire::version_major ? "update vmferry on the target" : "update the client");
-  const Peer peer{wire::uuid_of_field(hello.client_uuid()), hello.features() & wire::features};
+  const Peer peer{wire::uuid_of_field(hello.client_uuid()), hello.features() & wire::features,
+                  hello.role() == messages::REPLICA};
   if (peer.client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
 
   const store::DomainFacts& domain = store.domain();

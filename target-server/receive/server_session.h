@@ -20,6 +20,7 @@ namespace vmferry::target_server {
 struct Peer {
   Uuid client_uuid;
   std::uint64_t features = 0;  // that both have
+  bool may_replicate = false;  // bring points of any client, as another store has them
 };
 
 class ServerSession {
@@ -45,6 +46,8 @@ class ServerSession {
     FrameIntake intake;
     std::optional<std::pair<std::uint64_t, RestorePoint>> to_commit;  // its request, and the point that came for it
     wire::PointAssembly assembly;
+    std::optional<Uuid> replica_of;  // a replica's, of this client's points (receive/replica_session.cc)
+    Bytes replica_to_commit;         // the point to commit as it came
   };
 
   void on_packet(const wire::Packet& packet);
@@ -55,10 +58,13 @@ class ServerSession {
   void open_backup(const messages::Control& question);
   void commit(std::uint64_t request);
   void close_backup(std::uint64_t request);
+  void open_replica(const messages::Control& question);
+  void commit_replica(std::uint64_t request);
   void drop_bases_that_lost();
   void keep_what_arrived() noexcept;
   Backup& backup();
   IntakeEvents intake_events();
+  IntakeLimits intake_limits() const;
 
   wire::PacketWriter& writer_;
   wire::PacketReader& reader_;
@@ -66,6 +72,7 @@ class ServerSession {
   store::Store& store_;
   const Uuid client_uuid_;
   const bool takes_deltas_;
+  const bool may_replicate_;
   const ServeOptions options_;
   std::unique_ptr<Backup> backup_;
   ReadRequests reading_;

@@ -129,7 +129,7 @@ void ReadRequests::answer(std::uint64_t number, const ListRequest&) {
 }
 
 void ReadRequests::answer(std::uint64_t number, const PointRequest& point) {
-  wire::send_point(writer_, number, store_.point(point.uuid));
+  wire::send_encoded_point(writer_, number, store_.encoded_point(point.uuid));
 }
 
 void ReadRequests::answer(std::uint64_t number, const VerifyRequest& verify) {
