@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "protocol/error.h"
 #include "protocol/session/target_session.h"
 #include "target-server/replicate/chunk_ferry.h"
 #include "target-server/replicate/copy_plan.h"
