@@ -86,7 +86,7 @@ struct NewNode {
   const ChunkId& id;
   ByteView content;
   const TreeNode& node;
-  const std::optional<Bytes>& end;  // all keys in it are below this; none: to the tree's end
+  std::optional<ChunkId> in_base;  // what the base has at its place, if it is that high
 };
 void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& base, ChunkSource& base_source,
                      const std::function<void(const NewNode&)>& visit);

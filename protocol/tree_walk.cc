@@ -58,6 +58,7 @@ class NewNodesWalk {
     std::optional<Bytes> first_key;  // none: the root
     std::optional<Bytes> end;        // its keys are less
     std::uint64_t entries;
+    std::optional<ChunkId> in_base;  // what the base has there
   };
 
   // Nodes of one level, in key order, each with all that is new below it.
@@ -74,13 +75,14 @@ class NewNodesWalk {
         throw Error(ErrorCode::damaged, "a tree node is missing", expected.id.to_string());
       const TreeNode node = parse_tree_node(content->second);
       check(expected, node);
-      visit_({expected.id, content->second, node, expected.end});
+      visit_({expected.id, content->second, node, expected.in_base});
       for (std::size_t i = 0; i < node.children.size(); ++i) {
         const TreeNode::Child& child = node.children[i];
         const auto level = static_cast<std::uint8_t>(node.level - 1);
-        if (base_.node_at(child.first_key, level) == child.node) continue;
+        const std::optional<ChunkId> in_base = base_.node_at(child.first_key, level);
+        if (in_base == child.node) continue;
         const auto end = i + 1 < node.children.size() ? std::optional(node.children[i + 1].first_key) : expected.end;
-        below.push_back({child.node, level, child.first_key, end, child.entries});
+        below.push_back({child.node, level, child.first_key, end, child.entries, in_base});
         if (below.size() == batch_max) walk(std::exchange(below, {}));
       }
     }
@@ -113,8 +115,9 @@ void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& 
   if (tree.levels > limits::tree_depth_max) throw_malformed("a bad number of levels");
   if (tree.levels == base.levels && tree.node == base.node) return;
   // A tree that shrank may have for its root what is an inner node of the base: only the walk below finds it.
+  const auto in_base = tree.levels == base.levels ? std::optional(base.node) : std::nullopt;
   NewNodesWalk(source, base, base_source, visit)
-      .walk({{tree.node, static_cast<std::uint8_t>(tree.levels - 1), std::nullopt, std::nullopt, tree.entries}});
+      .walk({{tree.node, static_cast<std::uint8_t>(tree.levels - 1), std::nullopt, std::nullopt, tree.entries, in_base}});
 }
 
 }  // namespace vmferry

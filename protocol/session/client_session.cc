@@ -325,6 +325,7 @@ void ClientSession::on_packet(const wire::Packet& packet) {
     case wire::PacketType::want: return on_want(packet.payload);
     case wire::PacketType::delta_done: return on_delta_done(packet.payload);
     case wire::PacketType::fetched: return fetches_.on_fetched(packet.payload);
+    case wire::PacketType::fetched_delta: return fetches_.on_fetched_delta(packet.payload);
     case wire::PacketType::fetch_end: return fetches_.on_fetch_end(packet.payload);
     default: malformed("it sent what only a client sends");
   }

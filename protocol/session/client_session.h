@@ -43,6 +43,8 @@ class ClientSession final : public TargetSession {
   void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
              std::function<void(std::exception_ptr)> done) override;
   void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) override;
+  void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                    std::function<void(std::exception_ptr)> done) override;
   VerifyResult verify(const Uuid& point, const Progress& progress) override;
 
  private:

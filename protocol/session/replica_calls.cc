@@ -1,8 +1,31 @@
 // The session's calls of a store that copies points: docs/format/wire.md, steps 12 to 14.
+#include <unordered_set>
+
 #include "protocol/limits.h"
 #include "protocol/session/client_call.h"
 
 namespace vmferry::target {
+
+namespace {
+
+// fetch_deltas(): one request; what comes is used on the receiving thread.
+class DeltasCall final : public FetchCall {
+ public:
+  DeltasCall(TargetSession::UseDelta use_delta, TargetSession::UseFrame use,
+             std::function<void(std::exception_ptr)> done)
+      : use_delta_(std::move(use_delta)), use_(std::move(use)), done_(std::move(done)) {}
+
+  void deliver(const FrameView& frame, std::span<const std::size_t> wanted) override { use_(frame, wanted); }
+  void deliver_delta(ByteView delta_frame) override { use_delta_(delta_frame); }
+  void request_ended() override { done_(failure()); }
+
+ private:
+  TargetSession::UseDelta use_delta_;
+  TargetSession::UseFrame use_;
+  std::function<void(std::exception_ptr)> done_;
+};
+
+}  // namespace
 
 bool ClientSession::takes_replicas() const noexcept { return (facts_.features & wire::feature_replicas) != 0; }
 
@@ -46,6 +69,19 @@ ReplicaCommit ClientSession::commit_replica(ByteView encoded_point) {
     result.missing.push_back(ChunkId::from_bytes(as_bytes(id)));
   if (result.committed != result.missing.empty()) malformed("its answer to a commit contradicts itself");
   return result;
+}
+
+void ClientSession::fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                                 std::function<void(std::exception_ptr)> done) {
+  throw_if_broken();
+  std::unordered_set<ChunkId> ids;
+  std::erase_if(chunks, [&](const wire::ChunkWithBasis& chunk) { return !ids.insert(chunk.id).second; });
+  const auto call = std::make_shared<DeltasCall>(std::move(use_delta), std::move(use), std::move(done));
+  const std::uint64_t number = fetches_.start(call, std::vector<ChunkId>(ids.begin(), ids.end()));
+  try {
+    send(wire::PacketType::fetch_deltas, {wire::encode_delta_request(number, chunks)});
+  } catch (const Error&) {  // the session broke, which ended the request
+  }
 }
 
 }  // namespace vmferry::target

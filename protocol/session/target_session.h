@@ -13,6 +13,7 @@
 
 #include "protocol/chunk_source.h"
 #include "protocol/chunker.h"
+#include "protocol/delta_request.h"
 #include "protocol/frame.h"
 #include "protocol/point.h"
 #include "protocol/transport/transport.h"
@@ -144,6 +145,11 @@ class TargetSession {
   // have not come before. Its checksum was checked, its content was not.
   using UseFrame = std::function<void(const FrameView& frame, std::span<const std::size_t> wanted)>;
   virtual void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) = 0;
+  // From a target that takes replicas: the chunks as deltas against their bases, which lie there too, where that pays
+  // (`use_delta`: a delta frame, protocol/delta/delta_frame.h), else as fetch_frames() gives them.
+  using UseDelta = std::function<void(ByteView delta_frame)>;
+  virtual void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                            std::function<void(std::exception_ptr)> done) = 0;
   // The target reads and checks all of it.
   virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;
 };

@@ -51,6 +51,8 @@ class Report final : public CopyEvents {
     json["sent_chunks"] = done.counts.sent_chunks;
     json["sent_nodes"] = done.counts.sent_nodes;
     json["frame_bytes"] = done.counts.frame_bytes;
+    json["delta_bytes"] = done.counts.delta_bytes;
+    json["whole_again_chunks"] = done.counts.whole_again;
     copied_.push_back(std::move(json));
     chunks_ += done.counts.sent_chunks + done.counts.sent_nodes;
     say("copied     " + name_of(done.point) + ", " + size_text(bytes - told_) + "\n");
@@ -145,6 +147,7 @@ void add_copy_options(CLI::App& command, CopyArguments& arguments, const std::st
       ->type_name("URL");
   command.add_option("names", arguments.names, "only these machines or points; default: all that there are")
       ->type_name("NAME[@POINT]");
+  command.add_flag("--no-delta", arguments.no_delta, "send changed chunks whole");
   command.add_flag("--dry-run", arguments.dry_run, "only say what would be copied");
 }
 
@@ -162,7 +165,9 @@ Outcome copy_command(const CopyArguments& arguments, const CopySessions& session
     for (const store::DamagedPoint& point : damaged)
       report.fail(point.file, Error(ErrorCode::damaged, point.reason),
                   {{"file", point.file}, {"error", {{"code", "damaged"}, {"message", point.reason}}}});
-  copy_points(sessions, plan.missing, plan.there, {}, report);
+  FerryOptions options;
+  options.deltas = !arguments.no_delta;
+  copy_points(sessions, plan.missing, plan.there, options, report);
   return report.outcome(sessions, plan.there.size());
 }
 

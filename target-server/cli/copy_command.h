@@ -15,6 +15,7 @@ struct CopyArguments {
   std::string url;        // of the other one
   std::vector<std::string> names;
   bool dry_run = false;
+  bool no_delta = false;
 };
 
 // --store, the other store's option ("--to"), the names, --dry-run.

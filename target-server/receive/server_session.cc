@@ -66,6 +66,11 @@ void ServerSession::on_packet(const wire::Packet& packet) {
       wire::NumberedIds fetch = wire::parse_numbered_ids(packet.payload);
       return reading_.add({fetch.number, FetchRequest{std::move(fetch.ids)}});
     }
+    case wire::PacketType::fetch_deltas: {
+      if (!may_replicate_) malformed("it asked for deltas, and is no replica");
+      wire::DeltaRequest deltas = wire::parse_delta_request(packet.payload);
+      return reading_.add({deltas.number, DeltasRequest{std::move(deltas.chunks)}});
+    }
     default: malformed("it sent what only a target sends");
   }
 }

@@ -1,9 +1,6 @@
 #include "target-server/replicate/chunk_ferry.h"
 
-#include <condition_variable>
-#include <deque>
-#include <exception>
-#include <mutex>
+#include <algorithm>
 #include <utility>
 
 #include "protocol/error.h"
@@ -15,108 +12,38 @@ namespace {
 
 constexpr std::size_t offered_ids_max = 1u << 20;
 constexpr std::size_t nodes_per_offer = 256;
-constexpr std::size_t chunks_per_request_min = 256;  // while more may come
+constexpr std::size_t chunks_per_request_min = 256;   // while more may come
+constexpr std::size_t deltas_per_request_max = 256;   // of limits::frame_chunks_max
 constexpr std::size_t frame_content_bytes = 512u << 10;
-
-struct Outgoing {
-  Bytes frame;
-  std::vector<std::size_t> wanted;  // of its chunks; none: the whole frame goes as it is
-};
 
 bool fits(const FrameBuilder& builder, std::size_t bytes) {
   return builder.empty() || (builder.content_bytes() + bytes <= frame_content_bytes &&
                              builder.chunk_count() < limits::frame_chunks_max);
 }
 
+[[noreturn]] void throw_given_up() { throw Error(ErrorCode::cancelled, "the copy was given up"); }
+
+// On the receiving thread of the session that chunks come from.
+target::TargetSession::UseFrame put_frames(const std::shared_ptr<Crossing>& crossing) {
+  return [crossing](const FrameView& frame, std::span<const std::size_t> wanted) {
+    Outgoing outgoing{Outgoing::Kind::stored_frame, Bytes(frame.whole.begin(), frame.whole.end()), {}};
+    if (wanted.size() != frame.chunks.size()) outgoing.wanted.assign(wanted.begin(), wanted.end());
+    if (!crossing->put(std::move(outgoing))) throw_given_up();
+  };
+}
+
 }  // namespace
 
-// Ids that are offered together, and for nodes their contents beside them.
-struct ChunkFerry::Batch {
-  std::vector<ChunkId> ids;
-  std::vector<Bytes> contents;
-  std::size_t bytes = 0;
-};
-
-struct ChunkFerry::Crossing {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::exception_ptr failure;
-  bool to_broke = false;             // its next call says why
-  std::size_t offers_open = 0, requests_open = 0;
-  std::size_t node_bytes = 0;        // offered, or wanted and not yet in a frame
-  std::deque<Batch> wanted;          // answered
-  std::deque<Outgoing> queue;
-  std::size_t queue_bytes = 0;
-  bool closed = false;               // no more will come to the queue
-  FerryCounts counts;
-
-  bool over() const { return failure || to_broke; }
-
-  void fail(std::exception_ptr why) {
-    const std::lock_guard lock(mutex);
-    if (!failure) failure = std::move(why);
-    changed.notify_all();
-  }
-
-  void answered(Batch& batch, const target::WantBitmap& bitmap) {
-    const std::lock_guard lock(mutex);
-    --offers_open;
-    changed.notify_all();
-    if (bitmap.size() != batch.ids.size()) {
-      to_broke = true;
-      return;
-    }
-    Batch some;
-    for (std::size_t i = 0; i < bitmap.size(); ++i) {
-      if (!bitmap[i]) continue;
-      some.ids.push_back(batch.ids[i]);
-      if (batch.contents.empty()) continue;
-      some.bytes += batch.contents[i].size();
-      some.contents.push_back(std::move(batch.contents[i]));
-    }
-    node_bytes -= batch.bytes - some.bytes;
-    if (!some.ids.empty()) wanted.push_back(std::move(some));
-  }
-
-  // Waits for room. False where nobody would send it any more.
-  bool put(Outgoing outgoing, std::size_t room) {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return over() || queue_bytes == 0 || queue_bytes + outgoing.frame.size() <= room; });
-    if (over()) return false;
-    queue_bytes += outgoing.frame.size();
-    queue.push_back(std::move(outgoing));
-    changed.notify_all();
-    return true;
-  }
-
-  std::optional<Outgoing> take() {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return over() || closed || !queue.empty(); });
-    if (over() || queue.empty()) return std::nullopt;
-    Outgoing outgoing = std::move(queue.front());
-    queue.pop_front();
-    queue_bytes -= outgoing.frame.size();
-    changed.notify_all();
-    return outgoing;
-  }
-
-  void count(bool whole, std::size_t bytes) {
-    const std::lock_guard lock(mutex);
-    ++(whole ? counts.whole_frames : counts.new_frames);
-    counts.frame_bytes += bytes;
-  }
-};
-
-ChunkFerry::ChunkFerry(target::TargetSession& from, target::TargetSession& to, const FerryOptions& options)
+ChunkFerry::ChunkFerry(target::TargetSession& from, target::TargetSession& to, ChunkSource* base_nodes,
+                       const FerryOptions& options)
     : from_(from),
       to_(to),
       options_(options),
+      deltas_(options.deltas && from.takes_replicas() && to.takes_deltas()),
       key_(from.facts().domain_key),
-      crossing_(std::make_shared<Crossing>()),
+      crossing_(std::make_shared<Crossing>(options.node_bytes_max, options.queue_bytes_max)),
       offered_(offered_ids_max),
-      chunks_(std::make_unique<Batch>()),
-      nodes_(std::make_unique<Batch>()),
-      node_frames_(options.compression_level),
+      packer_(options.compression_level, deltas_ ? base_nodes : nullptr),
       sender_([this] {
         try {
           send_all();
@@ -130,38 +57,31 @@ ChunkFerry::~ChunkFerry() {
   if (sender_.joinable()) sender_.join();
 }
 
-FerryCounts ChunkFerry::counts() const {
-  const std::lock_guard lock(crossing_->mutex);
-  return crossing_->counts;
-}
-
 // --- the owner's thread
 
-void ChunkFerry::add_chunk(const ChunkId& id) {
-  if (!offered_.insert(id)) return;
-  chunks_->ids.push_back(id);
-  if (chunks_->ids.size() == limits::offer_ids_max) offer(*chunks_);
+void ChunkFerry::add_chunk(wire::ChunkWithBasis chunk) {
+  if (!offered_.insert(chunk.id)) return;
+  if (!deltas_) chunk.basis.clear();
+  chunks_.chunks.push_back(std::move(chunk));
+  if (chunks_.chunks.size() == limits::offer_ids_max) offer(chunks_);
 }
 
-void ChunkFerry::add_node(const ChunkId& id, ByteView content) {
-  if (!offered_.insert(id)) return;
-  nodes_->ids.push_back(id);
-  nodes_->contents.emplace_back(content.begin(), content.end());
-  nodes_->bytes += content.size();
-  if (nodes_->ids.size() == nodes_per_offer) offer(*nodes_);
+void ChunkFerry::add_node(wire::ChunkWithBasis node, ByteView content) {
+  if (!offered_.insert(node.id)) return;
+  nodes_.chunks.push_back(std::move(node));
+  nodes_.contents.emplace_back(content.begin(), content.end());
+  nodes_.content_bytes += content.size();
+  if (nodes_.chunks.size() == nodes_per_offer) offer(nodes_);
 }
 
-void ChunkFerry::offer(Batch& batch) {
-  if (batch.ids.empty()) return;
-  wait_until([&] { return crossing_->node_bytes == 0 || crossing_->node_bytes + batch.bytes <= options_.node_bytes_max; });
-  const auto offered = std::make_shared<Batch>(std::exchange(batch, {}));
-  {
-    const std::lock_guard lock(crossing_->mutex);
-    ++crossing_->offers_open;
-    crossing_->node_bytes += offered->bytes;
-    crossing_->counts.offered_chunks += offered->ids.size();
-  }
-  to_.offer(offered->ids, [crossing = crossing_, offered](target::WantBitmap wanted) {
+void ChunkFerry::offer(OfferedChunks& chunks) {
+  if (chunks.chunks.empty()) return;
+  wait_until([&] { return crossing_->room_for_nodes(chunks.content_bytes); });
+  const auto offered = std::make_shared<OfferedChunks>(std::exchange(chunks, {}));
+  std::vector<ChunkId> ids;
+  for (const wire::ChunkWithBasis& chunk : offered->chunks) ids.push_back(chunk.id);
+  crossing_->offer_begins(*offered);
+  to_.offer(std::move(ids), [crossing = crossing_, offered](target::WantBitmap wanted) {
     crossing->answered(*offered, wanted);
   });
   pump();
@@ -171,92 +91,79 @@ void ChunkFerry::offer(Batch& batch) {
 void ChunkFerry::pump() {
   options_.tick();
   throw_if_over();
-  while (true) {
-    Batch batch;
-    {
-      const std::lock_guard lock(crossing_->mutex);
-      if (crossing_->wanted.empty()) return;
-      batch = std::move(crossing_->wanted.front());
-      crossing_->wanted.pop_front();
-      crossing_->node_bytes -= batch.bytes;
-      (batch.contents.empty() ? crossing_->counts.sent_chunks : crossing_->counts.sent_nodes) += batch.ids.size();
+  while (std::optional<OfferedChunks> some = crossing_->take_wanted()) {
+    for (std::size_t i = 0; i < some->chunks.size(); ++i) {
+      wire::ChunkWithBasis& chunk = some->chunks[i];
+      if (!some->contents.empty()) {
+        if (!packer_.fits(some->contents[i].size())) flush_nodes();
+        packer_.add(chunk, some->contents[i]);
+      } else if (chunk.basis.empty()) {
+        wanted_.push_back(chunk.id);
+      } else {
+        wanted_deltas_.push_back(std::move(chunk));
+      }
     }
-    if (batch.contents.empty()) {
-      wanted_.insert(wanted_.end(), batch.ids.begin(), batch.ids.end());
-      if (wanted_.size() >= chunks_per_request_min) ask();
-    }
-    for (std::size_t i = 0; i < batch.contents.size(); ++i) {
-      if (!fits(node_frames_, batch.contents[i].size())) flush_nodes();
-      node_frames_.add(batch.ids[i], batch.contents[i]);
-    }
+    if (wanted_.size() + wanted_deltas_.size() >= chunks_per_request_min) ask();
   }
 }
 
 void ChunkFerry::throw_if_over() {
-  {
-    const std::lock_guard lock(crossing_->mutex);
-    if (crossing_->failure) std::rethrow_exception(crossing_->failure);
-    if (!crossing_->to_broke) return;
-  }
+  if (!crossing_->throw_if_failed()) return;
   static_cast<void>(to_.points());  // throws what the session knows
   throw Error(ErrorCode::unreachable, "the session ended", {}, "run it again: what arrived counts");
 }
 
 void ChunkFerry::flush_nodes() {
-  if (node_frames_.empty()) return;
-  if (!crossing_->put({node_frames_.finish(), {}}, options_.queue_bytes_max)) throw_if_over();
+  if (!packer_.empty() && !crossing_->put(packer_.finish())) throw_if_over();
 }
 
 void ChunkFerry::ask() {
-  std::span<const ChunkId> rest = wanted_;
-  while (!rest.empty()) {
+  for (std::span<const ChunkId> rest = wanted_; !rest.empty();) {
     const auto some = rest.first(std::min(rest.size(), target::fetch_ids_per_request_max));
+    ask_whole(some);
     rest = rest.subspan(some.size());
-    {
-      const std::lock_guard lock(crossing_->mutex);
-      ++crossing_->requests_open;
-    }
-    const auto done = [crossing = crossing_](std::exception_ptr failure) {
-      if (failure) crossing->fail(failure);
-      const std::lock_guard lock(crossing->mutex);
-      --crossing->requests_open;
-      crossing->changed.notify_all();
-    };
-    const auto use = [crossing = crossing_, room = options_.queue_bytes_max](const FrameView& frame,
-                                                                             std::span<const std::size_t> wanted) {
-      Outgoing outgoing{Bytes(frame.whole.begin(), frame.whole.end()), {}};
-      if (wanted.size() != frame.chunks.size()) outgoing.wanted.assign(wanted.begin(), wanted.end());
-      if (!crossing->put(std::move(outgoing), room)) throw Error(ErrorCode::cancelled, "the copy was given up");
-    };
-    from_.fetch_frames({some.begin(), some.end()}, use, done);
+  }
+  for (std::span<const wire::ChunkWithBasis> rest = wanted_deltas_; !rest.empty();) {
+    const auto some = rest.first(std::min(rest.size(), deltas_per_request_max));
+    ask_deltas(some);
+    rest = rest.subspan(some.size());
   }
   wanted_.clear();
+  wanted_deltas_.clear();
+}
+
+void ChunkFerry::ask_whole(std::span<const ChunkId> ids) {
+  crossing_->request_begins();
+  from_.fetch_frames({ids.begin(), ids.end()}, put_frames(crossing_),
+                     [crossing = crossing_](std::exception_ptr failure) { crossing->request_ended(failure); });
+}
+
+void ChunkFerry::ask_deltas(std::span<const wire::ChunkWithBasis> chunks) {
+  crossing_->request_begins();
+  const auto put_delta = [crossing = crossing_](ByteView delta_frame) {
+    if (!crossing->put({Outgoing::Kind::delta, Bytes(delta_frame.begin(), delta_frame.end()), {}})) throw_given_up();
+  };
+  from_.fetch_deltas({chunks.begin(), chunks.end()}, put_delta, put_frames(crossing_),
+                     [crossing = crossing_](std::exception_ptr failure) { crossing->request_ended(failure); });
 }
 
 void ChunkFerry::wait_until(const std::function<bool()>& enough) {
-  while (true) {
-    pump();
-    std::unique_lock lock(crossing_->mutex);
-    const auto look = [&] { return crossing_->over() || !crossing_->wanted.empty() || enough(); };
-    crossing_->changed.wait(lock, look);
-    if (!crossing_->over() && crossing_->wanted.empty()) return;
-  }
+  do pump();
+  while (!crossing_->wait(enough));
 }
 
 void ChunkFerry::finish() {
-  offer(*nodes_);
-  offer(*chunks_);
-  wait_until([this] { return crossing_->offers_open == 0; });
+  offer(nodes_);
+  offer(chunks_);
+  wait_until([this] { return crossing_->all_answered(); });
   flush_nodes();
-  ask();
-  wait_until([this] { return crossing_->requests_open == 0; });
-  {
-    const std::lock_guard lock(crossing_->mutex);
-    crossing_->closed = true;
-    crossing_->changed.notify_all();
-  }
+  do {
+    ask();
+    wait_until([this] { return crossing_->quiet(); });
+  } while (!wanted_.empty());  // deltas that were of no use
+  crossing_->close();
   sender_.join();
-  pump();  // throws what failed last
+  throw_if_over();
 }
 
 // --- the sender's thread
@@ -268,18 +175,22 @@ void ChunkFerry::send_all() {
     if (builder.empty()) return;
     const Bytes frame = builder.finish();
     to_.send_frame(frame);
-    crossing_->count(false, frame.size());
+    crossing_->sent_new_frame(frame.size());
   };
   while (const std::optional<Outgoing> outgoing = crossing_->take()) {
-    if (outgoing->wanted.empty()) {
-      to_.send_frame(outgoing->frame);
-      crossing_->count(true, outgoing->frame.size());
-      continue;
+    if (outgoing->kind == Outgoing::Kind::delta) {
+      to_.send_delta(outgoing->bytes, [crossing = crossing_](std::optional<std::vector<ChunkId>> whole) {
+        crossing->delta_answered(whole);
+      });
+    } else if (outgoing->wanted.empty()) {
+      to_.send_frame(outgoing->bytes);
+    } else {
+      opener.open(parse_frame(outgoing->bytes), outgoing->wanted, [&](const ChunkId& id, ByteView content) {
+        if (!fits(builder, content.size())) flush();
+        builder.add(id, content);
+      });
     }
-    opener.open(parse_frame(outgoing->frame), outgoing->wanted, [&](const ChunkId& id, ByteView content) {
-      if (!fits(builder, content.size())) flush();
-      builder.add(id, content);
-    });
+    crossing_->sent(*outgoing);
   }
   flush();
 }

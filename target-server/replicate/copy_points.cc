@@ -98,7 +98,7 @@ class Copy {
     const RestorePoint* base = load_base(open_for(summary));
     FerryCounts counts;
     for (int attempt = 0; attempt < attempts_max; ++attempt) {
-      add(counts, send(point, base));
+      counts += send(point, base);
       if (to_.commit_replica(encoded).committed) {
         leased_.push_back(point.uuid);
         last_ = std::move(point);
@@ -113,22 +113,17 @@ class Copy {
   FerryCounts send(const RestorePoint& point, const RestorePoint* base) {
     FerryOptions options = options_;
     options.tick = [this] { events_.tick(); };
-    ChunkFerry ferry(from_, to_, options);
+    ChunkFerry ferry(from_, to_, &near_ == &from_ ? &near_.chunks() : nullptr, options);
     NewContent visit;
-    visit.node = [&](const ChunkId& id, ByteView content) { ferry.add_node(id, content); };
-    visit.chunk = [&](const ChunkId& id) { ferry.add_chunk(id); };
+    visit.node = [&](const ChunkId& id, ByteView content, const std::optional<ChunkId>& in_base) {
+      wire::ChunkWithBasis node{id, {}};
+      if (in_base) node.basis.push_back(*in_base);
+      ferry.add_node(std::move(node), content);
+    };
+    visit.chunk = [&](const ChunkId& id, std::vector<ChunkId> in_base) { ferry.add_chunk({id, std::move(in_base)}); };
     visit_new_content(point, from_.chunks(), base, near_.chunks(), visit);
     ferry.finish();
     return ferry.counts();
-  }
-
-  static void add(FerryCounts& sum, const FerryCounts& more) {
-    sum.offered_chunks += more.offered_chunks;
-    sum.sent_chunks += more.sent_chunks;
-    sum.sent_nodes += more.sent_nodes;
-    sum.whole_frames += more.whole_frames;
-    sum.new_frames += more.new_frames;
-    sum.frame_bytes += more.frame_bytes;
   }
 
   target::TargetSession& from_;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "protocol/chunk_source.h"
 #include "protocol/point.h"
@@ -10,8 +12,11 @@
 namespace vmferry::target_server {
 
 struct NewContent {
-  std::function<void(const ChunkId& id, ByteView content)> node;
-  std::function<void(const ChunkId& id)> chunk;  // some of them more than once
+  // in_base: the node that the base has at this place, if any.
+  std::function<void(const ChunkId& id, ByteView content, const std::optional<ChunkId>& in_base)> node;
+  // in_base: the chunks that the base has in the same range of the disk, at most wire::delta_request_basis_max of them.
+  // Some chunks come more than once.
+  std::function<void(const ChunkId& id, std::vector<ChunkId> in_base)> chunk;
 };
 
 // In the order of the disks and of the bytes on them, nearly. base: null for none; its nodes are read from `base_source`,

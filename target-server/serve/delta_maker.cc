@@ -11,18 +11,23 @@ namespace {
 
 constexpr int compression_level = 3;
 constexpr std::size_t frame_content_bytes = 512u << 10;
-// Read at once: as much content as makes a frame or two where chunks are of the usual size.
-constexpr std::size_t chunks_at_once = 16;
+// Read at once: as much content as makes a few frames where chunks are of the usual size.
+constexpr std::size_t chunks_at_once = 32;
+constexpr std::size_t held_bytes_max = 32u << 20;  // of them and their bases
 
 }  // namespace
 
 DeltaMaker::DeltaMaker(store::Store& store)
     : store_(store), source_(store.chunk_source()), builder_(compression_level) {}
 
-// Those that can be read. What is missing or damaged costs only itself.
+// Those that can be read, and fit. What is missing or damaged costs only itself.
 DeltaMaker::Contents DeltaMaker::read(const std::vector<ChunkId>& ids) {
   Contents contents;
-  const auto keep = [&](const ChunkId& id, ByteView content) { contents[id].assign(content.begin(), content.end()); };
+  std::size_t bytes = 0;
+  const auto keep = [&](const ChunkId& id, ByteView content) {
+    if (content.size() > held_bytes_max - bytes) return;
+    if (contents.try_emplace(id, content.begin(), content.end()).second) bytes += content.size();
+  };
   try {
     source_->get(ids, keep);
   } catch (const Error&) {  // find which

@@ -6,11 +6,13 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <variant>
 #include <vector>
 
+#include "protocol/delta_request.h"
 #include "protocol/wire.h"
 #include "target-server/store/store.h"
 
@@ -18,6 +20,9 @@ namespace vmferry::target_server {
 
 struct FetchRequest {
   std::vector<ChunkId> ids;
+};
+struct DeltasRequest {
+  std::vector<wire::ChunkWithBasis> chunks;
 };
 struct ListRequest {};
 struct PointRequest {
@@ -29,8 +34,10 @@ struct VerifyRequest {
 
 struct ReadRequest {
   std::uint64_t number = 0;
-  std::variant<FetchRequest, ListRequest, PointRequest, VerifyRequest> what;
+  std::variant<FetchRequest, DeltasRequest, ListRequest, PointRequest, VerifyRequest> what;
 };
+
+class DeltaMaker;
 
 class ReadRequests {
  public:
@@ -44,6 +51,7 @@ class ReadRequests {
   void work();
   void answer(const ReadRequest& request);
   void answer(std::uint64_t number, const FetchRequest& fetch);
+  void answer(std::uint64_t number, const DeltasRequest& deltas);
   void answer(std::uint64_t number, const ListRequest& list);
   void answer(std::uint64_t number, const PointRequest& point);
   void answer(std::uint64_t number, const VerifyRequest& verify);
@@ -57,6 +65,7 @@ class ReadRequests {
   std::deque<ReadRequest> queue_;
   bool busy_ = false;
   bool stopping_ = false;
+  std::unique_ptr<DeltaMaker> delta_maker_;  // the worker's, once it is asked for
   std::thread worker_;
 };
 

@@ -66,6 +66,10 @@ class WrappedSession : public target::TargetSession {
   void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) override {
     real_.fetch_frames(std::move(ids), std::move(use), std::move(done));
   }
+  void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                    std::function<void(std::exception_ptr)> done) override {
+    real_.fetch_deltas(std::move(chunks), std::move(use_delta), std::move(use), std::move(done));
+  }
   target::VerifyResult verify(const Uuid& point, const Progress& progress) override {
     return real_.verify(point, progress);
   }
