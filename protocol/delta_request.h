@@ -1,5 +1,5 @@
-// DeltaRequest: what the payload of a fetch deltas packet says: these chunks are wanted, and the asker has those in whose
-// places they came, so that a delta between them will do. All integers little-endian:
+// DeltaRequest: what the payload of a fetch deltas packet says: these chunks are wanted, and the asker has those in
+// whose places they came, so that a delta between them will do. All integers little-endian:
 //   request u64 | per chunk: its id | basis count u8 | ids of the basis
 // The chunks in order: neighbours will share a delta.
 #pragma once
@@ -26,7 +26,8 @@ struct DeltaRequest {
 };
 
 inline constexpr std::size_t delta_request_basis_max = 8;  // of one chunk
-inline constexpr std::size_t delta_request_bytes_max = 8 + limits::frame_chunks_max * (32 + 1 + delta_request_basis_max * 32);
+inline constexpr std::size_t delta_request_bytes_max =
+    8 + limits::frame_chunks_max * (32 + 1 + delta_request_basis_max * 32);
 
 Bytes encode_delta_request(std::uint64_t number, std::span<const ChunkWithBasis> chunks);
 DeltaRequest parse_delta_request(ByteView payload);  // throws Error{malformed}

@@ -79,8 +79,8 @@ class TreeCursor {
 std::optional<Bytes> tree_lookup(TreeRoot root, ChunkSource& source, ByteView key);
 
 // Visits every node of `tree` that `base` (pass {} for none) does not have at the same place: parents before children,
-// the leaves in key order; equal subtrees are skipped by id. So it finds what a point adds. A thousand nodes of a level are
-// asked for at once, so that the source may lie behind a line. A base that cannot be read counts as none.
+// the leaves in key order; equal subtrees are skipped by id. So it finds what a point adds. A thousand nodes of a
+// level are asked for at once, so that the source may lie behind a line. A base that cannot be read counts as none.
 // Memory: a thousand nodes, and their places on each level.
 struct NewNode {
   const ChunkId& id;

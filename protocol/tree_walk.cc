@@ -116,8 +116,9 @@ void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& 
   if (tree.levels == base.levels && tree.node == base.node) return;
   // A tree that shrank may have for its root what is an inner node of the base: only the walk below finds it.
   const auto in_base = tree.levels == base.levels ? std::optional(base.node) : std::nullopt;
+  const auto level = static_cast<std::uint8_t>(tree.levels - 1);
   NewNodesWalk(source, base, base_source, visit)
-      .walk({{tree.node, static_cast<std::uint8_t>(tree.levels - 1), std::nullopt, std::nullopt, tree.entries, in_base}});
+      .walk({{tree.node, level, std::nullopt, std::nullopt, tree.entries, in_base}});
 }
 
 }  // namespace vmferry

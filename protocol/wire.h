@@ -23,8 +23,9 @@ inline constexpr std::uint32_t hello_magic = 0x50574656;  // "VFWP"
 inline constexpr std::uint32_t version_major = 1;         // another major: no common language
 inline constexpr std::uint32_t version_minor = 2;         // a higher minor: knows more messages, is understood
 inline constexpr std::uint64_t feature_deltas = 1;        // delta and delta done
-inline constexpr std::uint64_t feature_replicas = 2;      // open replica, commit replica, points byte for byte, fetch deltas
-inline constexpr std::uint64_t features = feature_deltas | feature_replicas;  // what this version has; only what both have is used
+inline constexpr std::uint64_t feature_replicas = 2;      // copies between stores: steps 12 to 14 of wire.md
+// What this version has; only what both have is used.
+inline constexpr std::uint64_t features = feature_deltas | feature_replicas;
 
 enum class PacketType : std::uint8_t {
   control = 1,    // a Control message (protocol/messages.proto)

@@ -125,8 +125,8 @@ class TargetSession {
   // that was committed is a base from then on; close_backup() in the end.
   // Throws Error{busy}: this machine has another session; Error{refused}: not with this client's role.
   virtual ReplicaOpened open_replica(const ReplicaOpening& opening) = 0;
-  // The point byte for byte as another store has it. Error{refused}: another point has its number, or its id; where it is
-  // there already, it counts as committed.
+  // The point byte for byte as another store has it. Error{refused}: another point has its number, or its id; where
+  // it is there already, it counts as committed.
   virtual ReplicaCommit commit_replica(ByteView encoded_point) = 0;
 
   // --- reading

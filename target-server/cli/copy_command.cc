@@ -81,7 +81,7 @@ class Report final : public CopyEvents {
                         {"chunks", chunks_},
                         {"sent_bytes", counts.sent_bytes - before_.sent_bytes},
                         {"received_bytes", counts.received_bytes - before_.received_bytes},
-                        {"elapsed_ms", std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count()}};
+                        {"elapsed_ms", elapsed_ms()}};
     return {std::to_string(copied_.size()) + " restore points copied, " + std::to_string(there) +
                 " were there already" + (failed_.empty() ? "" : ", " + std::to_string(failed_.size()) + " NOT COPIED") +
                 "; " + size_text(far_bytes()) + " over the line\n",
@@ -89,6 +89,10 @@ class Report final : public CopyEvents {
   }
 
  private:
+  std::int64_t elapsed_ms() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_).count();
+  }
+
   // Over the line to the other store, both ways.
   std::uint64_t far_bytes() const {
     const TransportCounts counts = far_.counts();

@@ -1,9 +1,9 @@
-// ChunkFerry: brings the chunks of one point from one store to another. Their ids are offered in batches, many in flight;
-// those that are wanted are asked for in the order in which they were added: as deltas where the base has others in their
-// places, else as the frames that they are stored in, which travel on as they are where all of a frame is wanted. No step
-// waits for a round trip per chunk.
-// One owner, one thread; the sessions may be used beside it. A failure of any part is thrown by the owner's next call.
-// Memory: what is offered and not answered, node_bytes_max of nodes, queue_bytes_max of frames.
+// ChunkFerry: brings the chunks of one point from one store to another. Their ids are offered in batches, many in
+// flight; those that are wanted are asked for in the order in which they were added: as deltas where the base has
+// others in their places, else as the frames that they are stored in, which travel on as they are where all of a
+// frame is wanted. No step waits for a round trip per chunk. One owner, one thread; the sessions may be used beside
+// it. A failure of any part is thrown by the owner's next call. Memory: what is offered and not answered,
+// node_bytes_max of nodes, queue_bytes_max of frames.
 #pragma once
 
 #include <functional>
@@ -29,7 +29,8 @@ struct FerryOptions {
 
 class ChunkFerry {
  public:
-  // base_nodes: where the base's nodes are at hand. Null where no deltas of nodes are wanted: the line is on the other side.
+  // base_nodes: where the base's nodes are at hand. Null where no deltas of nodes are wanted: the line is on the
+  // other side.
   ChunkFerry(target::TargetSession& from, target::TargetSession& to, ChunkSource* base_nodes,
              const FerryOptions& options);
   ~ChunkFerry();  // what was not finished is given up

@@ -36,7 +36,8 @@ class BaseMap {
   // Both of the range that was looked at last.
   bool has(const ChunkId& id) const { return ids_.contains(id); }
   void add_overlapping(const ByteRange& disk, std::vector<ChunkId>& ids) const {
-    auto entry = std::ranges::upper_bound(entries_, disk.offset, {}, [](const MapEntry& one) { return one.disk.offset; });
+    const auto offset = [](const MapEntry& entry) { return entry.disk.offset; };
+    auto entry = std::ranges::upper_bound(entries_, disk.offset, {}, offset);
     if (entry != entries_.begin() && std::prev(entry)->disk.end() > disk.offset) --entry;
     for (; entry != entries_.end() && entry->disk.offset < disk.end(); ++entry)
       if (ids.size() < wire::delta_request_basis_max && std::ranges::find(ids, entry->chunk) == ids.end())

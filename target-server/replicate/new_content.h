@@ -1,5 +1,5 @@
-// What a point has that another point, its base, does not have at the same place: tree nodes, whose bytes come with them
-// because they were read on the way, and chunks. The cost follows the difference: equal subtrees are not read.
+// What a point has that another point, its base, does not have at the same place: tree nodes, whose bytes come with
+// them because they were read on the way, and chunks. The cost follows the difference: equal subtrees are not read.
 #pragma once
 
 #include <functional>
@@ -19,8 +19,9 @@ struct NewContent {
   std::function<void(const ChunkId& id, std::vector<ChunkId> in_base)> chunk;
 };
 
-// In the order of the disks and of the bytes on them, nearly. base: null for none; its nodes are read from `base_source`,
-// and where they cannot be read, everything counts as new. Throws what `source` throws, and Error{malformed}.
+// In the order of the disks and of the bytes on them, nearly. base: null for none; its nodes are read from
+// `base_source`, and where they cannot be read, everything counts as new. Throws what `source` throws, and
+// Error{malformed}.
 void visit_new_content(const RestorePoint& point, ChunkSource& source, const RestorePoint* base,
                        ChunkSource& base_source, const NewContent& visit);
 

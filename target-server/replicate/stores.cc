@@ -31,15 +31,23 @@ std::filesystem::path path_of(const std::string& url, std::string_view scheme) {
   return path;
 }
 
-std::unique_ptr<store::Store> open_store(const std::filesystem::path& directory, Access access) {
-  store::StoreOptions options;
-  options.writable = access == Access::write;
-  return store::Store::open(directory, options);
-}
-
 // Of who writes to the store just now, if he serves it.
 std::string socket_of_writer(const std::filesystem::path& directory) {
   return store::is_locked(directory / "lock") ? store::read_holder(directory / "lock").socket : std::string();
+}
+
+// There is one writer: where that is a server, through its socket.
+std::unique_ptr<target::TargetSession> open_store(const std::filesystem::path& directory, Access access,
+                                                  const target::ClientFacts& facts,
+                                                  std::vector<store::DamagedPoint>& damaged_points) {
+  if (access == Access::write)
+    if (const std::string socket = socket_of_writer(directory); !socket.empty())
+      return target::TargetSession::open(connect_unix(socket), facts);
+  store::StoreOptions options;
+  options.writable = access == Access::write;
+  auto opened = store::Store::open(directory, options);
+  damaged_points = opened->damaged_points();
+  return target::TargetSession::open(embedded_target(std::move(opened)), facts);
 }
 
 }  // namespace
@@ -47,22 +55,16 @@ std::string socket_of_writer(const std::filesystem::path& directory) {
 NearStore open_near_store(const std::filesystem::path& directory, Access access) {
   NearStore near;
   near.facts = {store::read_about(directory).store, host_name(), target::ClientRole::replica};
-  if (access == Access::write) {
-    if (const std::string socket = socket_of_writer(directory); !socket.empty()) {
-      near.session = target::TargetSession::open(connect_unix(socket), near.facts);
-      return near;
-    }
-  }
-  auto opened = open_store(directory, access);
-  near.damaged_points = opened->damaged_points();
-  near.session = target::TargetSession::open(embedded_target(std::move(opened)), near.facts);
+  near.session = open_store(directory, access, near.facts, near.damaged_points);
   return near;
 }
 
 std::unique_ptr<target::TargetSession> connect_far_store(const std::string& url, const target::ClientFacts& facts,
                                                          Access access) {
-  if (url.starts_with(file_scheme))
-    return target::TargetSession::open(embedded_target(open_store(path_of(url, file_scheme), access)), facts);
+  if (url.starts_with(file_scheme)) {
+    std::vector<store::DamagedPoint> not_told;
+    return open_store(path_of(url, file_scheme), access, facts, not_told);
+  }
   if (url.starts_with(unix_scheme)) return target::TargetSession::open(connect_unix(path_of(url, unix_scheme)), facts);
   throw Error(ErrorCode::usage, "not a kind of store that vmferry knows", url, "file:///DIR or unix:///SOCKET");
 }

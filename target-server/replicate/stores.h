@@ -1,4 +1,5 @@
-// The two ends of a copy: the store at hand, and the other one that a URL names.
+// The two ends of a copy: the store at hand, and the other one that a URL names. A store in a directory that is
+// served is written through its server's socket: it has one writer.
 #pragma once
 
 #include <filesystem>
@@ -19,7 +20,7 @@ struct NearStore {
   std::unique_ptr<target::TargetSession> session;
 };
 
-// A store that is served is written through its server's socket: there is one writer. Throws what opening it throws.
+// Throws what opening a store throws.
 NearStore open_near_store(const std::filesystem::path& directory, Access access);
 
 // file:///DIR, unix:///SOCKET. Error{usage} for another kind of URL.

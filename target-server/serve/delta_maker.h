@@ -1,6 +1,6 @@
-// DeltaMaker: makes delta frames of a store's chunks against others that it has too, for a store that copies from it: both
-// contents are at hand, so each delta is zstd's of the content with the basis as prefix. One thread. Memory: one content,
-// one basis, and the store's cache of decoded frames.
+// DeltaMaker: makes delta frames of a store's chunks against others that it has too, for a store that copies from it:
+// both contents are at hand, so each delta is zstd's of the content with the basis as prefix. One thread. Memory: one
+// content, one basis, and the store's cache of decoded frames.
 #pragma once
 
 #include <functional>
@@ -19,9 +19,9 @@ class DeltaMaker {
  public:
   explicit DeltaMaker(store::Store& store);
 
-  // Calls `use` with delta frames for as many of the chunks as it can, in their order, until it returns false. Gives back
-  // the others, which are to travel whole: they have no basis that can be read, or a delta is no smaller, or they cannot
-  // be read themselves.
+  // Calls `use` with delta frames for as many of the chunks as it can, in their order, until it returns false. Gives
+  // back the others, which are to travel whole: they have no basis that can be read, or a delta is no smaller, or
+  // they cannot be read themselves.
   std::vector<ChunkId> make(std::span<const wire::ChunkWithBasis> chunks, const std::function<bool(ByteView)>& use);
 
  private:

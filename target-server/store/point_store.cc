@@ -203,7 +203,8 @@ RestorePoint PointStore::add(RestorePoint point) {
 bool PointStore::add_replica(ByteView encoded) {
   const RestorePoint point = decode_point(encoded);
   const std::string named = point.machine_name + "@" + std::to_string(point.number);
-  if (point.client_uuid.is_none() || point.machine_uuid.is_none() || point.uuid.is_none() || point.number == 0 || point.number > replica_number_max)
+  if (point.client_uuid.is_none() || point.machine_uuid.is_none() || point.uuid.is_none() || point.number == 0 ||
+      point.number > replica_number_max)
     throw Error(ErrorCode::malformed, "a restore point names no client, no machine, no id or no number", named);
   const FileLock lock = lock_points();
   if (const std::string name = name_of(point.uuid); !name.empty()) {

@@ -30,32 +30,40 @@ std::unique_ptr<target::TargetSession> CopyTest::connect(const std::filesystem::
 RestorePoint CopyTest::back_up(const std::filesystem::path& store, const test::MachineName& name, std::size_t count,
                                const std::function<std::uint64_t(std::size_t)>& seeds, std::size_t chunks_per_frame) {
   const auto session = connect(store, name.client, target::ClientRole::controller);
-  const test::Content content = test::make_content(session->facts(), name, count, seeds);
+  return commit(*session, test::make_content(session->facts(), name, count, seeds), chunks_per_frame);
+}
+
+RestorePoint CopyTest::back_up(const std::filesystem::path& store, const test::MachineName& name,
+                               std::span<const Bytes> chunks) {
+  const auto session = connect(store, name.client, target::ClientRole::controller);
+  return commit(*session, test::content_of(session->facts(), name, chunks), 16);
+}
+
+RestorePoint CopyTest::commit(target::TargetSession& session, const test::Content& content,
+                              std::size_t chunks_per_frame) {
   target::BackupOpening opening;
   opening.machine_uuid = content.point.machine_uuid;
   opening.machine_name = content.point.machine_name;
   opening.disk_uuids = {content.point.disks[0].uuid};
-  session->open_backup(opening);
+  session.open_backup(opening);
   std::vector<ChunkId> ids = content.ids(), wanted;
   std::promise<target::WantBitmap> answer;
-  session->offer(ids, [&](target::WantBitmap bitmap) { answer.set_value(std::move(bitmap)); });
+  session.offer(ids, [&](target::WantBitmap bitmap) { answer.set_value(std::move(bitmap)); });
   const target::WantBitmap bitmap = answer.get_future().get();
   for (std::size_t i = 0; i < ids.size(); ++i)
     if (bitmap[i]) wanted.push_back(ids[i]);
-  for (const Bytes& frame : test::frames_of(content, wanted, chunks_per_frame)) session->send_frame(frame);
-  return session->commit(content.point).point;
+  for (const Bytes& frame : test::frames_of(content, wanted, chunks_per_frame)) session.send_frame(frame);
+  return session.commit(content.point).point;
 }
 
-Copied CopyTest::copy() { return copy(false); }
-
-Copied CopyTest::copy(bool pull) {
+Copied CopyTest::copy(At at, const FerryOptions& options) {
   const auto from = connect(near(), "replica", target::ClientRole::replica);
   const auto to = connect(far(), "replica", target::ClientRole::replica);
   check_same_domain(*from, *to);
   const CopyPlan plan = plan_copy(from->points(), to->points());
   Copied copied;
-  copy_points({*from, *to, pull ? *to : *from}, plan.missing, plan.there, {}, copied);
-  const TransportCounts counts = (pull ? from : to)->counts();
+  copy_points({*from, *to, at == At::source ? *from : *to}, plan.missing, plan.there, options, copied);
+  const TransportCounts counts = (at == At::source ? to : from)->counts();
   far_bytes_ = counts.sent_bytes + counts.received_bytes;
   return copied;
 }

@@ -38,14 +38,19 @@ class CopyTest : public testing::Test {
   // A point of a disk of `count` chunks, chunk i being content number seeds(i).
   RestorePoint back_up(const std::filesystem::path& store, const test::MachineName& name, std::size_t count,
                        const std::function<std::uint64_t(std::size_t)>& seeds, std::size_t chunks_per_frame = 16);
-  // All that the far store lacks.
-  Copied copy();
-  // Pulls: the same through a session that is with the far store.
-  Copied copy(bool pull);
+  // A point of a disk of these chunks.
+  RestorePoint back_up(const std::filesystem::path& store, const test::MachineName& name,
+                       std::span<const Bytes> chunks);
+  enum class At { source, destination };
+  // All that the far store lacks, by who is at the one or the other.
+  Copied copy(At at = At::source, const FerryOptions& options = {});
   std::map<std::string, Bytes> point_files(const std::filesystem::path& store) const;
   // Overwrites a byte of the stored frame that holds the point's chunk at this place of its disk.
   static ChunkId damage(const std::filesystem::path& store, const RestorePoint& point, std::uint64_t offset);
   void expect_sound(const std::filesystem::path& store, const Uuid& point);
+
+  static RestorePoint commit(target::TargetSession& session, const test::Content& content,
+                             std::size_t chunks_per_frame);
 
   test::TemporaryDirectory directory_;
   std::uint64_t far_bytes_ = 0;  // of the last copy: over the line to the other store, both ways

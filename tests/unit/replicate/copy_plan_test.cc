@@ -31,7 +31,8 @@ std::vector<std::string> names(const std::vector<PointSummary>& points) {
 }
 
 TEST(CopyPlan, TakesWhatIsMissingMachineByMachineOldestFirst) {
-  const CopyPlan plan = plan_copy({point("web", 10), point("db", 2), point("web", 9), point("db", 1)}, {point("web", 9)});
+  const std::vector<PointSummary> selected = {point("web", 10), point("db", 2), point("web", 9), point("db", 1)};
+  const CopyPlan plan = plan_copy(selected, {point("web", 9)});
   EXPECT_THAT(names(plan.missing), ElementsAre("db@1", "db@2", "web@10"));
   EXPECT_THAT(names(plan.there), ElementsAre("web@9"));
   EXPECT_THAT(plan.conflicts, IsEmpty());
@@ -55,7 +56,8 @@ TEST(CopyPlan, ANameMeansAllOfAMachineAndAPointOnlyItself) {
   EXPECT_THAT(names(select_points(all, {"web@latest"})), ElementsAre("web@3"));
   EXPECT_EQ(error_of([&] { select_points(all, {"mail"}); }).code(), ErrorCode::not_found);
   EXPECT_EQ(error_of([&] { select_points(all, {"web@7"}); }).code(), ErrorCode::not_found);
-  EXPECT_EQ(error_of([&] { select_points({point("web", 1), point("web", 1, "b")}, {"web"}); }).code(), ErrorCode::usage);
+  const std::vector<PointSummary> of_two = {point("web", 1), point("web", 1, "b")};
+  EXPECT_EQ(error_of([&] { select_points(of_two, {"web"}); }).code(), ErrorCode::usage);
 }
 
 TEST(CopyPlan, TheBaseIsThePointBeforeElseTheOneAfterOfTheSameMachine) {

@@ -47,7 +47,8 @@ TEST_F(CopyTest, WholeFramesTravelAsTheyAreStored) {
 
 TEST_F(CopyTest, OnlyTheWantedChunksOfAFrameTravel) {
   back_up(near(), {}, disk_chunks, first, 64);
-  back_up(far(), {"other host", "clone", "other disk"}, disk_chunks, [](std::size_t i) { return i % 2 == 0 ? i : 5000 + i; });
+  back_up(far(), {"other host", "clone", "other disk"}, disk_chunks,
+          [](std::size_t i) { return i % 2 == 0 ? i : 5000 + i; });
   const Copied copied = copy();
   ASSERT_THAT(copied.points, SizeIs(1));
   EXPECT_EQ(copied.points[0].counts.sent_chunks, disk_chunks / 2);
@@ -71,12 +72,52 @@ TEST_F(CopyTest, TheNextPointCostsItsChange) {
 
 TEST_F(CopyTest, APullFetchesTheSame) {
   back_up(near(), {}, disk_chunks, first);
-  copy(true);
+  copy(At::destination);
   const std::uint64_t full_bytes = far_bytes_;
   const RestorePoint two = back_up(near(), {}, disk_chunks, second);
-  copy(true);
+  copy(At::destination);
   EXPECT_LT(far_bytes_, full_bytes / 4);
   EXPECT_EQ(point_files(far()), point_files(near()));
+  expect_sound(far(), two.uuid);
+}
+
+// Chunks of random bytes, of which some were changed a little.
+std::vector<Bytes> edited(bool changed, std::uint64_t seed = 0) {
+  std::vector<Bytes> chunks;
+  for (std::size_t i = 0; i < 200; ++i) {
+    chunks.push_back(test::random_bytes(seed + i, 30'000));
+    if (changed && i % 10 == 3) chunks.back()[i * 100] ^= std::byte{0x11};
+  }
+  return chunks;
+}
+
+TEST_F(CopyTest, AChangedChunkTravelsAsItsChangeWhoeverAsks) {
+  for (const At at : {At::source, At::destination}) {
+    SCOPED_TRACE(at == At::source ? "push" : "pull");
+    const std::string name = at == At::source ? "pushed" : "pulled";
+    const std::uint64_t seed = at == At::source ? 1000 : 2000;
+    const test::MachineName machine{"host", name, name};
+    back_up(near(), machine, edited(false, seed));
+    copy(at);
+    const RestorePoint two = back_up(near(), machine, edited(true, seed));
+    const Copied copied = copy(at);
+    ASSERT_THAT(copied.points, SizeIs(1));
+    EXPECT_EQ(copied.points[0].counts.sent_chunks, 20u);
+    EXPECT_GT(copied.points[0].counts.delta_frames, 0u);
+    EXPECT_EQ(copied.points[0].counts.whole_again, 0u);
+    EXPECT_LT(far_bytes_, 30'000u);  // of 600,000 in the chunks
+    expect_sound(far(), two.uuid);
+  }
+}
+
+TEST_F(CopyTest, WithoutDeltasTheSameArrives) {
+  back_up(near(), {}, edited(false));
+  copy();
+  const RestorePoint two = back_up(near(), {}, edited(true));
+  FerryOptions options;
+  options.deltas = false;
+  ASSERT_THAT(copy(At::source, options).points, SizeIs(1));
+  EXPECT_GT(far_bytes_, 600'000u);
   expect_sound(far(), two.uuid);
 }
 
@@ -155,7 +196,8 @@ TEST_F(CopyTest, AMachineInUseIsToldAndTheOthersAreCopied) {
   });
   {
     const auto from = connect(near(), "replica", target::ClientRole::replica);
-    const auto to = target::TargetSession::open(std::move(ours), {uuid_of("replica"), "replica", target::ClientRole::replica});
+    const target::ClientFacts facts{uuid_of("replica"), "replica", target::ClientRole::replica};
+    const auto to = target::TargetSession::open(std::move(ours), facts);
     Copied copied;
     copy_points({*from, *to, *from}, from->points(), {}, {}, copied);
     ASSERT_THAT(copied.failures, SizeIs(1));
