@@ -51,11 +51,14 @@ _vmferry_target() {
   local cur prev
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  case $prev in --store | --socket) COMPREPLY=($(compgen -f -- "$cur")) && return ;; esac
+  case $prev in
+    --store | --socket | --domain) COMPREPLY=($(compgen -f -- "$cur")) && return ;;
+    --to | --from) COMPREPLY=($(compgen -W 'file:/// unix:///' -- "$cur")) && return ;;
+  esac
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W '--store --socket --dry-run --json --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W '--store --socket --domain --to --from --dry-run --json --help --version' -- "$cur"))
   else
-    COMPREPLY=($(compgen -W 'init serve status delete key' -- "$cur"))
+    COMPREPLY=($(compgen -W 'init serve status delete key push pull' -- "$cur"))
   fi
 }
 

@@ -1,6 +1,7 @@
 #include "protocol/control.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/messages.pb.h"
 
@@ -78,7 +79,10 @@ PointSummary summary_of(const messages::PointSummary& message) {
 }
 
 void send_point(PacketWriter& writer, std::uint64_t request, const RestorePoint& point) {
-  const Bytes encoded = encode_point(point);
+  send_encoded_point(writer, request, encode_point(point));
+}
+
+void send_encoded_point(PacketWriter& writer, std::uint64_t request, ByteView encoded) {
   ByteView rest = encoded;
   do {
     const ByteView piece = rest.first(std::min(rest.size(), point_piece_bytes));
@@ -92,14 +96,18 @@ void send_point(PacketWriter& writer, std::uint64_t request, const RestorePoint&
 }
 
 std::optional<RestorePoint> PointAssembly::add(const messages::PointPiece& piece) {
+  const std::optional<Bytes> whole = add_encoded(piece);
+  if (!whole) return std::nullopt;
+  return decode_point(*whole);
+}
+
+std::optional<Bytes> PointAssembly::add_encoded(const messages::PointPiece& piece) {
   const ByteView bytes = as_bytes(piece.piece());
   if (bytes.size() > limits::point_bytes_max - bytes_.size())
     throw Error(ErrorCode::malformed, "the peer broke the protocol", {}, "a restore point is past its limit");
   bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   if (!piece.last()) return std::nullopt;
-  const Bytes whole = std::move(bytes_);
-  bytes_.clear();
-  return decode_point(whole);
+  return std::exchange(bytes_, {});
 }
 
 }  // namespace vmferry::wire

@@ -36,11 +36,13 @@ PointSummary summary_of(const messages::PointSummary& message);
 
 // A point in PointPieces, and back.
 void send_point(PacketWriter& writer, std::uint64_t request, const RestorePoint& point);
+void send_encoded_point(PacketWriter& writer, std::uint64_t request, ByteView encoded);
 
 class PointAssembly {
  public:
   // The point, once its last piece is there. Throws Error{malformed} past limits::point_bytes_max.
   std::optional<RestorePoint> add(const messages::PointPiece& piece);
+  std::optional<Bytes> add_encoded(const messages::PointPiece& piece);  // as it came, not decoded
   bool empty() const noexcept { return bytes_.empty(); }
 
  private:

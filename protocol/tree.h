@@ -78,10 +78,17 @@ class TreeCursor {
 
 std::optional<Bytes> tree_lookup(TreeRoot root, ChunkSource& source, ByteView key);
 
-// Visits every node of `tree` that is not reachable at the same place from `base` (pass {} for none), parents
-// before children, in key order; equal subtrees are skipped by id. Used by commit checks, verify, and to
-// find what a point adds. Memory: one path per level.
-void visit_new_nodes(TreeRoot tree, TreeRoot base, ChunkSource& source,
-                     const std::function<void(const ChunkId& id, const TreeNode& node)>& visit);
+// Visits every node of `tree` that `base` (pass {} for none) does not have at the same place: parents before children,
+// the leaves in key order; equal subtrees are skipped by id. So it finds what a point adds. A thousand nodes of a
+// level are asked for at once, so that the source may lie behind a line. A base that cannot be read counts as none.
+// Memory: a thousand nodes, and their places on each level.
+struct NewNode {
+  const ChunkId& id;
+  ByteView content;
+  const TreeNode& node;
+  std::optional<ChunkId> in_base;  // what the base has at its place, if it is that high
+};
+void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& base, ChunkSource& base_source,
+                     const std::function<void(const NewNode&)>& visit);
 
 }  // namespace vmferry

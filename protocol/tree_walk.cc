@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
@@ -10,7 +11,8 @@
 namespace vmferry {
 namespace {
 
-constexpr std::size_t batch_max = 64;
+// Nodes that are asked for at once.
+constexpr std::size_t batch_max = 1024;
 
 [[noreturn]] void throw_malformed(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a tree", {}, std::string(why));
@@ -19,67 +21,72 @@ constexpr std::size_t batch_max = 64;
 // What the base tree has at the same place.
 class BaseWalk {
  public:
-  BaseWalk(const TreeRoot& root, ChunkSource& source) : root_(root), path_(root, source) {}
+  BaseWalk(const TreeRoot& root, ChunkSource& source)
+      : levels_(root.levels <= limits::tree_depth_max ? root.levels : 0), root_(root.node), path_(root, source) {}
 
-  // The base's node at `level` that holds `key`; nullopt where the base is not that high.
+  // The base's node at `level` that holds `key`; nullopt where the base is not that high, or cannot be read.
   std::optional<ChunkId> node_at(ByteView key, std::uint8_t level) {
-    if (level >= root_.levels) return std::nullopt;
-    if (level + 1 == root_.levels) return root_.node;
-    path_.descend(key, static_cast<std::uint8_t>(level + 1));
+    if (level >= levels_) return std::nullopt;
+    if (level + 1 == levels_) return root_;
+    try {
+      path_.descend(key, static_cast<std::uint8_t>(level + 1));
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::unreachable) throw;
+      levels_ = 0;
+      return std::nullopt;
+    }
     const std::size_t after = path_.node().upper_bound(key);
     return path_.node().child(after == 0 ? 0 : after - 1);
   }
 
  private:
-  TreeRoot root_;
+  std::uint8_t levels_;
+  const ChunkId root_;
   tree::TreePath path_;
 };
 
 class NewNodesWalk {
  public:
-  using Visit = std::function<void(const ChunkId&, const TreeNode&)>;
+  using Visit = std::function<void(const NewNode&)>;
 
-  NewNodesWalk(const TreeRoot& base, ChunkSource& source, const Visit& visit)
-      : base_(base, source), source_(source), visit_(visit) {}
+  NewNodesWalk(ChunkSource& source, const TreeRoot& base, ChunkSource& base_source, const Visit& visit)
+      : source_(source), base_(base, base_source), visit_(visit) {}
 
   struct Expected {
     ChunkId id;
     std::uint8_t level;
     std::optional<Bytes> first_key;  // none: the root
-    std::optional<Bytes> upper;      // its keys are less
+    std::optional<Bytes> end;        // its keys are less
     std::uint64_t entries;
+    std::optional<ChunkId> in_base;  // what the base has there
   };
 
-  void walk(const Expected& expected, ByteView content) {
-    const TreeNode node = parse_tree_node(content);
-    check(expected, node);
-    visit_(expected.id, node);
-    if (node.level == 0) return;
-    const auto child_level = static_cast<std::uint8_t>(node.level - 1);
-    std::vector<Expected> batch;
-    for (std::size_t i = 0; i < node.children.size(); ++i) {
-      const TreeNode::Child& child = node.children[i];
-      if (base_.node_at(child.first_key, child_level) == child.node) continue;
-      const auto upper = i + 1 < node.children.size() ? std::optional(node.children[i + 1].first_key) : expected.upper;
-      batch.push_back({child.node, child_level, child.first_key, upper, child.entries});
-      if (batch.size() == batch_max) walk_batch(batch);
-    }
-    walk_batch(batch);
-  }
-
-  void walk_batch(std::vector<Expected>& batch) {
-    if (batch.empty()) return;
+  // Nodes of one level, in key order, each with all that is new below it.
+  void walk(std::vector<Expected> nodes) {
+    if (nodes.empty()) return;
     std::vector<ChunkId> ids;
-    for (const Expected& expected : batch) ids.push_back(expected.id);
+    for (const Expected& expected : nodes) ids.push_back(expected.id);
     std::unordered_map<ChunkId, Bytes> contents;
     source_.get(ids, [&](const ChunkId& id, ByteView content) { contents[id].assign(content.begin(), content.end()); });
-    for (const Expected& expected : batch) {
-      const auto found = contents.find(expected.id);
-      if (found == contents.end())
+    std::vector<Expected> below;
+    for (const Expected& expected : nodes) {
+      const auto content = contents.find(expected.id);
+      if (content == contents.end())
         throw Error(ErrorCode::damaged, "a tree node is missing", expected.id.to_string());
-      walk(expected, found->second);
+      const TreeNode node = parse_tree_node(content->second);
+      check(expected, node);
+      visit_({expected.id, content->second, node, expected.in_base});
+      for (std::size_t i = 0; i < node.children.size(); ++i) {
+        const TreeNode::Child& child = node.children[i];
+        const auto level = static_cast<std::uint8_t>(node.level - 1);
+        const std::optional<ChunkId> in_base = base_.node_at(child.first_key, level);
+        if (in_base == child.node) continue;
+        const auto end = i + 1 < node.children.size() ? std::optional(node.children[i + 1].first_key) : expected.end;
+        below.push_back({child.node, level, child.first_key, end, child.entries, in_base});
+        if (below.size() == batch_max) walk(std::exchange(below, {}));
+      }
     }
-    batch.clear();
+    walk(std::move(below));
   }
 
  private:
@@ -91,28 +98,27 @@ class NewNodesWalk {
     const Bytes& first = node.level == 0 ? node.entries.front().key : node.children.front().first_key;
     const Bytes& last = node.level == 0 ? node.entries.back().key : node.children.back().first_key;
     if (expected.first_key && first != *expected.first_key) throw_malformed("a node of another place");
-    if (expected.upper && tree::compare_keys(last, *expected.upper) >= 0)
+    if (expected.end && tree::compare_keys(last, *expected.end) >= 0)
       throw_malformed("a node reaches into its neighbour");
   }
 
-  BaseWalk base_;
   ChunkSource& source_;
+  BaseWalk base_;
   const Visit& visit_;
 };
 
 }  // namespace
 
-void visit_new_nodes(TreeRoot tree, TreeRoot base, ChunkSource& source,
-                     const std::function<void(const ChunkId& id, const TreeNode& node)>& visit) {
+void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& base, ChunkSource& base_source,
+                     const std::function<void(const NewNode&)>& visit) {
   if (tree.levels == 0) return;
-  if (tree.levels > limits::tree_depth_max || base.levels > limits::tree_depth_max)
-    throw_malformed("a bad number of levels");
+  if (tree.levels > limits::tree_depth_max) throw_malformed("a bad number of levels");
   if (tree.levels == base.levels && tree.node == base.node) return;
-  NewNodesWalk walk(base, source, visit);
-  const auto level = static_cast<std::uint8_t>(tree.levels - 1);
   // A tree that shrank may have for its root what is an inner node of the base: only the walk below finds it.
-  std::vector<NewNodesWalk::Expected> root = {{tree.node, level, std::nullopt, std::nullopt, tree.entries}};
-  walk.walk_batch(root);
+  const auto in_base = tree.levels == base.levels ? std::optional(base.node) : std::nullopt;
+  const auto level = static_cast<std::uint8_t>(tree.levels - 1);
+  NewNodesWalk(source, base, base_source, visit)
+      .walk({{tree.node, level, std::nullopt, std::nullopt, tree.entries, in_base}});
 }
 
 }  // namespace vmferry

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "protocol/checksum.h"
+#include "protocol/delta_request.h"
 #include "protocol/error.h"
 
 namespace vmferry::wire {
@@ -53,6 +54,8 @@ std::size_t payload_bytes_max(PacketType type) noexcept {
     case PacketType::fetched: return number_bytes + limits::frame_stored_max;
     case PacketType::fetch_end: return number_bytes + limits::offer_ids_max * (chunk_id_bytes + 1);
     case PacketType::delta: return number_bytes + limits::delta_frame_max;
+    case PacketType::fetch_deltas: return delta_request_bytes_max;
+    case PacketType::fetched_delta: return number_bytes + limits::delta_frame_max;
     case PacketType::delta_done: return number_bytes + limits::frame_chunks_max * chunk_id_bytes;
   }
   return 0;

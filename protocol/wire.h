@@ -23,10 +23,11 @@ inline constexpr std::uint32_t hello_magic = 0x50574656;  // "VFWP"
 inline constexpr std::uint32_t version_major = 1;         // another major: no common language
 inline constexpr std::uint32_t version_minor = 2;         // a higher minor: knows more messages, is understood
 inline constexpr std::uint64_t feature_deltas = 1;        // delta and delta done
-inline constexpr std::uint64_t feature_notes = 2;         // Note
-inline constexpr std::uint64_t feature_cancel = 4;        // Cancel
+inline constexpr std::uint64_t feature_replicas = 2;      // copies between stores: steps 12 to 14 of wire.md
+inline constexpr std::uint64_t feature_notes = 4;         // Note
+inline constexpr std::uint64_t feature_cancel = 8;        // Cancel
 // What this version has; only what both have is used.
-inline constexpr std::uint64_t features = feature_deltas | feature_notes | feature_cancel;
+inline constexpr std::uint64_t features = feature_deltas | feature_replicas | feature_notes | feature_cancel;
 
 enum class PacketType : std::uint8_t {
   control = 1,    // a Control message (protocol/messages.proto)
@@ -38,6 +39,8 @@ enum class PacketType : std::uint8_t {
   fetch_end = 7,  // request u64, then per id that did not come: why u8, id
   delta = 8,      // number u64, a delta frame (protocol/delta/delta_frame.h)
   delta_done = 9,  // number u64, then the ids of those of its chunks that are wanted whole, if any
+  fetch_deltas = 10,  // request u64, chunks and what their deltas may be made against (protocol/delta_request.h)
+  fetched_delta = 11,  // request u64, a delta frame
 };
 
 enum class NotFetched : std::uint8_t { missing = 0, damaged = 1 };

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/backup/chunk_set.h"
+#include "protocol/chunk_set.h"
 #include "engine/backup/compression_governor.h"
 #include "engine/backup/frame_queue.h"
 #include "engine/backup/slab.h"

@@ -8,6 +8,7 @@
 
 #include "engine/cli/output.h"
 #include "protocol/error.h"
+#include "protocol/session/enrolment.h"
 
 namespace vmferry::cli {
 namespace {

@@ -1,15 +1,12 @@
 #include "engine/cli/target_connection.h"
 
-#include <exception>
 #include <filesystem>
-#include <optional>
 #include <string_view>
-#include <thread>
 
 #include "protocol/error.h"
 #include "protocol/session/dial.h"
 #include "protocol/transport/transport.h"
-#include "target-server/receive/serve_session.h"
+#include "target-server/serve/embedded_target.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::cli {
@@ -43,48 +40,6 @@ std::unique_ptr<store::Store> open_store(const std::filesystem::path& directory,
   return store::Store::open(directory, options);
 }
 
-// The store and its session thread outlive the connection that uses them.
-class EmbeddedTarget final : public TargetConnection {
- public:
-  EmbeddedTarget(const std::filesystem::path& directory, const target::ClientFacts& client, Access access)
-      : store_(open_store(directory, access)) {
-    auto [ours, theirs] = memory_transport();
-    theirs_ = std::move(theirs);
-    server_ = std::thread([this] { serve(); });
-    try {
-      connection_.emplace(std::move(ours), client);
-    } catch (...) {
-      theirs_->abort();
-      server_.join();
-      if (failure_) std::rethrow_exception(failure_);
-      throw;
-    }
-  }
-  ~EmbeddedTarget() override {
-    connection_.reset();
-    theirs_->abort();
-    server_.join();
-  }
-
-  target::TargetSession& session() noexcept override { return connection_->session(); }
-
- private:
-  void serve() noexcept {
-    try {
-      target_server::serve_session(*theirs_, *store_);
-    } catch (...) {
-      failure_ = std::current_exception();
-      theirs_->abort();
-    }
-  }
-
-  std::unique_ptr<store::Store> store_;
-  std::unique_ptr<Transport> theirs_;
-  std::exception_ptr failure_;
-  std::thread server_;
-  std::optional<Connection> connection_;
-};
-
 }  // namespace
 
 std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
@@ -95,7 +50,8 @@ std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const
                 "name one with --target URL, VMFERRY_TARGET, or `target` in the configuration: file:///DIR (made by "
                 "`vmferry-target init --store DIR`), tls://HOST (after `vmferry enroll -`), ssh://HOST/STORE, unix:///SOCKET");
   if (url.starts_with(file_scheme))
-    return std::make_unique<EmbeddedTarget>(path_of(url, file_scheme), client, access);
+    return std::make_unique<Connection>(target_server::embedded_target(open_store(path_of(url, file_scheme), access)),
+                                        client);
   if (url.starts_with(unix_scheme))
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
   return std::make_unique<Connection>(target::dial(url, dial_options(settings.line, print_line_note)), client);

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "protocol/session/client_call.h"
 #include "protocol/session/handshake.h"
 #include "protocol/delta/delta_frame.h"
 #include "protocol/error.h"
@@ -19,83 +20,25 @@ constexpr std::size_t deltas_in_flight_max = 64;
 constexpr std::size_t answers_waiting_max = 64;  // of one call; more block the receiving thread until it takes some
 constexpr std::chrono::seconds last_words_wait_max{5};
 
-[[noreturn]] void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the target broke the protocol", {}, std::move(why));
-}
-
-// fetch(): opens frames on the receiving thread.
+// fetch_frames(): what comes is used on the receiving thread.
 class DirectCall final : public FetchCall {
  public:
-  DirectCall(FrameOpener& opener, ChunkSource::Use use, std::function<void(std::exception_ptr)> done)
-      : opener_(opener), use_(std::move(use)), done_(std::move(done)) {}
+  DirectCall(TargetSession::UseFrame use, std::function<void(std::exception_ptr)> done)
+      : use_(std::move(use)), done_(std::move(done)) {}
 
-  void deliver(const FrameView& frame, std::span<const std::size_t> wanted) override {
-    opener_.open(frame, wanted, use_);
-  }
+  void deliver(const FrameView& frame, std::span<const std::size_t> wanted) override { use_(frame, wanted); }
   void begin_request() { open_ += 1; }
   void request_ended() override {
     if (--open_ == 0) done_(failure());
   }
 
  private:
-  FrameOpener& opener_;
-  ChunkSource::Use use_;
+  TargetSession::UseFrame use_;
   std::function<void(std::exception_ptr)> done_;
   std::atomic<std::size_t> open_ = 1;  // one for the caller, who is still starting requests
 };
 
 }  // namespace
-
-// Registers a number for answers before the question is sent, and takes it back in the end.
-class ClientSession::Call {
- public:
-  explicit Call(ClientSession& session) : session_(session) {
-    const std::lock_guard lock(session_.mutex_);
-    if (session_.broken_) session_.throw_broken();
-    number_ = session_.next_number_++;
-    session_.calls_.emplace(number_, Answers());
-  }
-  ~Call() {
-    const std::lock_guard lock(session_.mutex_);
-    session_.calls_.erase(number_);
-    session_.changed_.notify_all();
-  }
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-
-  std::uint64_t number() const noexcept { return number_; }
-
-  void ask(messages::Control& question) {
-    question.set_request(number_);
-    const std::string text = question.SerializeAsString();
-    session_.send(wire::PacketType::control, {as_bytes(text)});
-  }
-
-  // The next answer. Throws the target's error where that is the answer.
-  messages::Control next() {
-    while (true) {
-      messages::Control answer = take();
-      if (answer.has_failure()) throw wire::error_of_failure(answer);
-      if (!answer.has_note()) return answer;
-      if (session_.note_) session_.note_(answer.note().sentence());
-    }
-  }
-
- private:
-  messages::Control take() {
-    std::unique_lock lock(session_.mutex_);
-    Answers& answers = session_.calls_.at(number_);
-    session_.changed_.wait(lock, [&] { return session_.broken_ || !answers.empty(); });
-    if (answers.empty()) session_.throw_broken();
-    messages::Control answer = std::move(answers.front());
-    answers.pop_front();
-    session_.changed_.notify_all();
-    return answer;
-  }
-
-  ClientSession& session_;
-  std::uint64_t number_ = 0;
-};
 
 std::unique_ptr<TargetSession> TargetSession::open(std::unique_ptr<Transport> transport, const ClientFacts& client,
                                                    Note note) {
@@ -302,7 +245,9 @@ std::vector<PointSummary> ClientSession::points() {
   return points;
 }
 
-RestorePoint ClientSession::point(const Uuid& uuid) {
+RestorePoint ClientSession::point(const Uuid& uuid) { return decode_point(encoded_point(uuid)); }
+
+Bytes ClientSession::encoded_point(const Uuid& uuid) {
   Call call(*this);
   messages::Control question;
   question.mutable_get_point()->set_uuid(wire::to_field(uuid.view()));
@@ -311,7 +256,7 @@ RestorePoint ClientSession::point(const Uuid& uuid) {
   while (true) {
     const messages::Control answer = call.next();
     if (!answer.has_point_piece()) malformed("it answered another question");
-    if (auto point = assembly.add(answer.point_piece())) return std::move(*point);
+    if (auto encoded = assembly.add_encoded(answer.point_piece())) return std::move(*encoded);
   }
 }
 
@@ -341,10 +286,19 @@ VerifyResult ClientSession::verify(const Uuid& point, const Progress& progress) 
 
 void ClientSession::fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
                           std::function<void(std::exception_ptr)> done) {
+  fetch_frames(
+      std::move(ids),
+      [this, use = std::move(use)](const FrameView& frame, std::span<const std::size_t> wanted) {
+        receiving_opener_.open(frame, wanted, use);
+      },
+      std::move(done));
+}
+
+void ClientSession::fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) {
   throw_if_broken();
   const std::vector<ChunkId> unique = distinct(ids);
   std::span<const ChunkId> rest = unique;
-  const auto call = std::make_shared<DirectCall>(receiving_opener_, std::move(use), std::move(done));
+  const auto call = std::make_shared<DirectCall>(std::move(use), std::move(done));
   while (!rest.empty() && !call->failure()) {
     const auto some = rest.first(std::min(rest.size(), fetch_ids_per_request_max));
     rest = rest.subspan(some.size());
@@ -390,6 +344,7 @@ void ClientSession::on_packet(const wire::Packet& packet) {
     case wire::PacketType::want: return on_want(packet.payload);
     case wire::PacketType::delta_done: return on_delta_done(packet.payload);
     case wire::PacketType::fetched: return fetches_.on_fetched(packet.payload);
+    case wire::PacketType::fetched_delta: return fetches_.on_fetched_delta(packet.payload);
     case wire::PacketType::fetch_end: return fetches_.on_fetch_end(packet.payload);
     default: malformed("it sent what only a client sends");
   }

@@ -32,12 +32,19 @@ class ClientSession final : public TargetSession {
   void send_delta(ByteView delta_frame, DeltaAnswered answered) override;
   CommitResult commit(const RestorePoint& point) override;
   void close_backup() override;
+  bool takes_replicas() const noexcept override;
+  ReplicaOpened open_replica(const ReplicaOpening& opening) override;
+  ReplicaCommit commit_replica(ByteView encoded_point) override;
 
   std::vector<PointSummary> points() override;
   RestorePoint point(const Uuid& uuid) override;
+  Bytes encoded_point(const Uuid& uuid) override;
   ChunkSource& chunks() override { return source_; }
   void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
              std::function<void(std::exception_ptr)> done) override;
+  void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) override;
+  void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                    std::function<void(std::exception_ptr)> done) override;
   VerifyResult verify(const Uuid& point, const Progress& progress) override;
 
  private:

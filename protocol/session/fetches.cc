@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "protocol/delta/delta_frame.h"
 #include "protocol/error.h"
 #include "protocol/wire.h"
 
@@ -13,6 +14,8 @@ namespace {
 }
 
 }  // namespace
+
+void FetchCall::deliver_delta(ByteView) { malformed("it sent a delta that was not asked for"); }
 
 void FetchCall::fail(std::exception_ptr why) {
   const std::lock_guard lock(mutex_);
@@ -54,6 +57,17 @@ void Fetches::on_fetched(ByteView payload) {
     for (std::size_t i = 0; i < frame.chunks.size(); ++i)
       if (request.wanted.erase(frame.chunks[i].id) != 0) wanted.push_back(i);
     if (!wanted.empty() && !request.call->failure()) request.call->deliver(frame, wanted);
+  } catch (...) {
+    request.call->fail(std::current_exception());
+  }
+}
+
+void Fetches::on_fetched_delta(ByteView payload) {
+  Request& request = find(wire::take_number(payload));
+  try {
+    for (const FrameChunk& chunk : delta::parse_delta_frame(payload).chunks)
+      if (request.wanted.erase(chunk.id) == 0) malformed("it sent a delta of chunks that were not asked for");
+    if (!request.call->failure()) request.call->deliver_delta(payload);
   } catch (...) {
     request.call->fail(std::current_exception());
   }

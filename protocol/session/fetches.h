@@ -28,6 +28,8 @@ class FetchCall {
   virtual ~FetchCall() = default;
   // wanted: indices into frame.chunks of those that were asked for and not delivered yet. Not verified yet.
   virtual void deliver(const FrameView& frame, std::span<const std::size_t> wanted) = 0;
+  // The same of a delta frame (protocol/delta/delta_frame.h), all of whose chunks were asked for: by fetch_deltas().
+  virtual void deliver_delta(ByteView delta_frame);
   virtual void request_ended() = 0;
 
   void fail(std::exception_ptr why);  // the first failure is kept
@@ -48,6 +50,7 @@ class Fetches {
 
   // On the receiving thread. Throw Error{malformed} where the target breaks the protocol.
   void on_fetched(ByteView payload);
+  void on_fetched_delta(ByteView payload);
   void on_fetch_end(ByteView payload);
   void fail_all(std::exception_ptr why);
 

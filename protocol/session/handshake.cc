@@ -18,6 +18,7 @@ TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, 
   hello.set_software(wire::software);
   hello.set_client_uuid(wire::to_field(client.uuid.view()));
   hello.set_client_name(client.name);
+  if (client.role == ClientRole::replica) hello.set_role(messages::REPLICA);
   wire::send_control(writer, question);
 
   const auto packet = reader.next(wire::hello_bytes_max);

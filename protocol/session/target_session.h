@@ -13,6 +13,8 @@
 
 #include "protocol/chunk_source.h"
 #include "protocol/chunker.h"
+#include "protocol/delta_request.h"
+#include "protocol/frame.h"
 #include "protocol/point.h"
 #include "protocol/transport/transport.h"
 
@@ -28,9 +30,12 @@ struct TargetFacts {
   std::uint64_t features = 0;  // that both have (protocol/wire.h)
 };
 
+enum class ClientRole { controller, replica };
+
 struct ClientFacts {
   Uuid uuid;
   std::string name;  // host name
+  ClientRole role = ClientRole::controller;
 };
 
 struct BackupOpening {
@@ -56,6 +61,23 @@ struct CommitResult {
   std::uint64_t stored_bytes = 0;    // that this session added to the store
   std::uint64_t deltas = 0, delta_chunks = 0;  // that came, and the chunks that the target rebuilt from them
   std::uint64_t whole_again = 0;     // chunks that it could not rebuild and asked for whole
+};
+
+// What a store that copies points to this one says before it does.
+struct ReplicaOpening {
+  Uuid client_uuid, machine_uuid;     // whose points
+  std::vector<Uuid> base_candidates;  // points that both stores have
+};
+
+struct ReplicaOpened {
+  Uuid session;
+  std::vector<Uuid> bases;            // leased until close_backup(), or the session's end
+};
+
+struct ReplicaCommit {
+  bool committed = false;
+  std::vector<ChunkId> missing;       // not empty: not committed; some of what the target lacks
+  std::uint64_t stored_bytes = 0;     // that was added to the store since open_replica()
 };
 
 struct VerifyResult {
@@ -100,9 +122,20 @@ class TargetSession {
   virtual CommitResult commit(const RestorePoint& point) = 0;
   virtual void close_backup() = 0;  // ends it without a commit; what arrived stays in the store
 
+  // --- replication: instead of a backup, with the role of a replica and a target that has the feature
+  virtual bool takes_replicas() const noexcept = 0;
+  // Then offer(), send_frame() and send_delta() as in a backup; commit_replica() for each point, in any number: each
+  // that was committed is a base from then on; close_backup() in the end.
+  // Throws Error{busy}: this machine has another session; Error{refused}: not with this client's role.
+  virtual ReplicaOpened open_replica(const ReplicaOpening& opening) = 0;
+  // The point byte for byte as another store has it. Error{refused}: another point has its number, or its id; where
+  // it is there already, it counts as committed.
+  virtual ReplicaCommit commit_replica(ByteView encoded_point) = 0;
+
   // --- reading
   virtual std::vector<PointSummary> points() = 0;         // all that this client may see, by machine and number
   virtual RestorePoint point(const Uuid& uuid) = 0;       // Error{not_found}
+  virtual Bytes encoded_point(const Uuid& uuid) = 0;      // the same as it is stored, if the target takes replicas
   // Verified chunks. Requests for many ids are split and pipelined.
   virtual ChunkSource& chunks() = 0;
   // Asks for chunks ahead of need: frames come back in any order and `use` is called for each verified chunk on the
@@ -111,6 +144,15 @@ class TargetSession {
   // fetch() itself throws. A missing or broken chunk is Error{damaged}.
   virtual void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
                      std::function<void(std::exception_ptr)> done) = 0;
+  // The same, but `use` gets each stored frame whole, with the indices of those of its chunks that were asked for and
+  // have not come before. Its checksum was checked, its content was not.
+  using UseFrame = std::function<void(const FrameView& frame, std::span<const std::size_t> wanted)>;
+  virtual void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) = 0;
+  // From a target that takes replicas: the chunks as deltas against their bases, which lie there too, where that pays
+  // (`use_delta`: a delta frame, protocol/delta/delta_frame.h), else as fetch_frames() gives them.
+  using UseDelta = std::function<void(ByteView delta_frame)>;
+  virtual void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                            std::function<void(std::exception_ptr)> done) = 0;
   // The target reads and checks all of it. What `progress` throws stops it there too.
   virtual VerifyResult verify(const Uuid& point, const Progress& progress) = 0;
 };

@@ -25,6 +25,7 @@ class Access {
   // True where the record does not know yet which controller it is, and is to.
   bool wants_binding() const noexcept;
 
+  bool may_replicate() const noexcept { return !record_ || record_->roles.has(Role::replica); }
   // Each throws Error{permission}.
   void check_add(const std::string& machine_name, const Uuid& client_uuid) const;  // a backup of this machine
   void check_replicate(const std::string& machine_name) const;                     // a point of anybody's

@@ -1,22 +1,12 @@
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
+#include "target-server/cli/size_text.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
 namespace {
-
-std::string size_text(std::uint64_t bytes) {
-  static constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-  return text;
-}
 
 Outcome status_of(const std::string& directory) {
   const auto opened = store::Store::open(directory, {.writable = false, .socket = {}});

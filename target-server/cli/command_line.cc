@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -31,6 +33,25 @@ int print_failure(bool json, ErrorCode code, const std::string& message) {
   return exit_code;
 }
 
+// One line on standard error, where that is a terminal.
+class ProgressLine {
+ public:
+  ~ProgressLine() { clear(); }
+  void show(const std::string& line) {
+    if (!terminal_) return;
+    std::cerr << "\r\033[K" << line << std::flush;
+    shown_ = true;
+  }
+  void clear() {
+    if (shown_) std::cerr << "\r\033[K" << std::flush;
+    shown_ = false;
+  }
+
+ private:
+  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool shown_ = false;
+};
+
 bool asks_for_json(int argc, const char* const* argv) {
   for (int i = 1; i < argc; ++i)
     if (std::string_view(argv[i]) == "--json") return true;
@@ -47,7 +68,14 @@ int run_command_line(int argc, const char* const* argv) {
   app.fallthrough();
   app.footer("Example:\n  vmferry-target init --store /backup/vmferry\n  vmferry-target serve --store /backup/vmferry");
   Invocation invocation;
-  invocation.print_now = [&](const Outcome& outcome) { print(invocation, outcome); };
+  ProgressLine progress;
+  invocation.print_now = [&](const Outcome& outcome) {
+    progress.clear();
+    print(invocation, outcome);
+  };
+  invocation.progress = [&](const std::string& line) {
+    if (!invocation.json) progress.show(line);
+  };
   app.add_flag("--json", invocation.json, "print one JSON object, on failure too");
   add_init_command(app, invocation);
   add_serve_command(app, invocation);
@@ -57,6 +85,8 @@ int run_command_line(int argc, const char* const* argv) {
   add_key_command(app, invocation);
   add_client_command(app, invocation);
   add_certificate_command(app, invocation);
+  add_push_command(app, invocation);
+  add_pull_command(app, invocation);
 
   try {
     app.parse(argc, argv);
@@ -70,11 +100,14 @@ int run_command_line(int argc, const char* const* argv) {
   }
   try {
     const Outcome outcome = invocation.run();
+    progress.clear();
     if (!outcome.text.empty() || !outcome.members.empty()) print(invocation, outcome);
     return outcome.exit_code;
   } catch (const Error& error) {
+    progress.clear();
     return print_failure(invocation.json, error.code(), error.what());
   } catch (const std::exception& error) {
+    progress.clear();
     return print_failure(invocation.json, ErrorCode::failed, error.what());
   }
 }

@@ -21,6 +21,7 @@ struct Invocation {
   bool json = false;
   std::function<Outcome()> run;                           // of the command that was named
   std::function<void(const Outcome& outcome)> print_now;  // for a command that goes on after it has printed
+  std::function<void(const std::string& line)> progress;  // shown on a terminal until the next one, and nowhere else
 };
 
 // Each adds its command to `app` and, when the command is named, sets invocation.run.
@@ -32,6 +33,8 @@ void add_delete_command(CLI::App& app, Invocation& invocation);
 void add_key_command(CLI::App& app, Invocation& invocation);
 void add_client_command(CLI::App& app, Invocation& invocation);
 void add_certificate_command(CLI::App& app, Invocation& invocation);
+void add_push_command(CLI::App& app, Invocation& invocation);
+void add_pull_command(CLI::App& app, Invocation& invocation);
 
 // The whole program; returns its exit code.
 int run_command_line(int argc, const char* const* argv);

@@ -36,7 +36,8 @@ Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::
   const Uuid client_uuid = wire::uuid_of_field(hello.client_uuid());
   if (client_uuid.is_none()) throw Error(ErrorCode::malformed, "the client has no UUID");
   identify(client_uuid, options, access);
-  Peer peer{client_uuid, hello.features() & wire::features, std::move(access)};
+  Peer peer{client_uuid, hello.features() & wire::features, std::move(access),
+            hello.role() == messages::REPLICA};
 
   const store::DomainFacts& domain = store.domain();
   messages::Control answer;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/error.h"
+#include "target-server/receive/base_points.h"
 #include "target-server/receive/commit_check.h"
 #include "target-server/receive/lost_reach.h"
 #include "target-server/receive/opening.h"
@@ -27,35 +28,6 @@ Opening opening_of(const messages::OpenBackup& message, const Uuid& client_uuid)
   return opening;
 }
 
-void refuse_below_reserve(store::Store& store) {
-  const store::StoreStatus status = store.status();
-  if (status.available_bytes < status.reserve_bytes)
-    throw Error(ErrorCode::no_space, "the store's disk is full", "store " + status.uuid.to_string(),
-                std::to_string(status.available_bytes) + " bytes are available, and " +
-                    std::to_string(status.reserve_bytes) +
-                    " are kept in reserve for maintenance: free space there, or give it a larger disk");
-}
-
-// nullopt for a point whose file is damaged: a backup goes on without it, and verify names it.
-std::optional<RestorePoint> sound_point(store::Store& store, const Uuid& uuid) {
-  try {
-    return store.point(uuid);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::damaged) throw;
-    return std::nullopt;
-  }
-}
-
-// A base point that reaches a lost chunk would keep it from being sent again.
-void drop_what_reaches_lost(store::Store& store, std::span<const ChunkId> lost, std::vector<Uuid>& points) {
-  if (lost.empty()) return;
-  std::erase_if(points, [&](const Uuid& uuid) {
-    if (lost.size() == lost_ids_max) return true;
-    const auto point = sound_point(store, uuid);
-    return !point || reaches_lost(store, *point, lost);
-  });
-}
-
 }  // namespace
 
 ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader,
@@ -65,6 +37,7 @@ ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, w
       last_words_(last_words),
       store_(store),
       peer_(peer),
+      may_replicate_(peer.is_replica && peer.access.may_replicate() && both_have(wire::feature_replicas)),
       options_(options),
       reading_(store, writer, transport,
                [this](const PointSummary& point) { return peer_.access.may_read(point, peer_.client_uuid); }) {}
@@ -93,6 +66,11 @@ void ServerSession::on_packet(const wire::Packet& packet) {
       wire::NumberedIds fetch = wire::parse_numbered_ids(packet.payload);
       return reading_.add({fetch.number, FetchRequest{std::move(fetch.ids)}});
     }
+    case wire::PacketType::fetch_deltas: {
+      if (!may_replicate_) malformed("it asked for deltas, and is no replica");
+      wire::DeltaRequest deltas = wire::parse_delta_request(packet.payload);
+      return reading_.add({deltas.number, DeltasRequest{std::move(deltas.chunks)}});
+    }
     default: malformed("it sent what only a target sends");
   }
 }
@@ -106,6 +84,8 @@ void ServerSession::on_control(const messages::Control& control) {
       case messages::Control::kPointPiece: return on_point_piece(control);
       case messages::Control::kCommit: return commit(request);
       case messages::Control::kCloseBackup: return close_backup(request);
+      case messages::Control::kOpenReplica: return open_replica(control);
+      case messages::Control::kCommitReplica: return commit_replica(request);
       case messages::Control::kListPoints: return reading_.add({request, ListRequest{}});
       case messages::Control::kGetPoint:
         return reading_.add({request, PointRequest{wire::uuid_of_field(control.get_point().uuid())}});
@@ -163,6 +143,10 @@ Turnstile::Turn ServerSession::wait_for_turn(std::uint64_t request) {
   });
 }
 
+IntakeLimits ServerSession::intake_limits() const {
+  return {options_.verify_threads, options_.queue_bytes_max, options_.rebuild_compression_level};
+}
+
 void ServerSession::open_backup(const messages::Control& question) {
   if (backup_) malformed("a backup is open already");
   const Opening opening = opening_of(question.open_backup(), peer_.client_uuid);
@@ -181,9 +165,7 @@ void ServerSession::open_backup(const messages::Control& question) {
   std::vector<ChunkId> lost;
   if (store_.any_lost()) lost = store_.lost(lost_ids_max);
   drop_what_reaches_lost(store_, lost, base_uuids);
-  const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
-                                   options_.rebuild_compression_level};
-  auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());
+  auto opened = std::make_unique<Backup>(store_, intake_limits(), intake_events());
   opened->turn = std::move(turn);
   opened->lease = store_.lease(peer_.client_uuid, opening.machine_uuid, base_uuids);
   opened->machine_uuid = opening.machine_uuid;
@@ -219,13 +201,15 @@ void ServerSession::drop_bases_that_lost() {
 void ServerSession::on_point_piece(const messages::Control& control) {
   Backup& open = backup();
   if (open.to_commit) malformed("a point came before the last one was committed");
-  if (auto point = open.assembly.add(control.point_piece()))
-    open.to_commit.emplace(control.request(), std::move(*point));
+  if (auto encoded = open.assembly.add_encoded(control.point_piece())) {
+    open.to_commit.emplace(control.request(), decode_point(*encoded));
+    if (open.replica_of) open.replica_to_commit = std::move(*encoded);
+  }
 }
 
 void ServerSession::commit(std::uint64_t request) {
   Backup& open = backup();
-  if (!open.to_commit || open.to_commit->first != request) malformed("a commit without its point");
+  if (open.replica_of || !open.to_commit || open.to_commit->first != request) malformed("a commit without its point");
   const RestorePoint point = std::move(open.to_commit->second);
   open.to_commit.reset();
   if (point.uuid.is_none() || point.client_uuid != peer_.client_uuid || point.machine_uuid != open.machine_uuid ||

@@ -21,6 +21,7 @@ struct Peer {
   Uuid client_uuid;
   std::uint64_t features = 0;  // that both have
   access::Access access;       // what it may do
+  bool is_replica = false;     // says that it brings points of any client, as another store has them
 };
 
 class ServerSession {
@@ -47,6 +48,8 @@ class ServerSession {
     FrameIntake intake;
     std::optional<std::pair<std::uint64_t, RestorePoint>> to_commit;  // its request, and the point that came for it
     wire::PointAssembly assembly;
+    std::optional<Uuid> replica_of;  // a replica's, of this client's points (receive/replica_session.cc)
+    Bytes replica_to_commit;         // the point to commit as it came
   };
 
   void on_packet(const wire::Packet& packet);
@@ -57,18 +60,22 @@ class ServerSession {
   void open_backup(const messages::Control& question);
   void commit(std::uint64_t request);
   void close_backup(std::uint64_t request);
+  void open_replica(const messages::Control& question);
+  void commit_replica(std::uint64_t request);
   void drop_bases_that_lost();
   void keep_what_arrived() noexcept;
   Backup& backup();
   bool both_have(std::uint64_t feature) const noexcept { return (peer_.features & feature) != 0; }
   Turnstile::Turn wait_for_turn(std::uint64_t request);
   IntakeEvents intake_events();
+  IntakeLimits intake_limits() const;
 
   wire::PacketWriter& writer_;
   wire::PacketReader& reader_;
   LastWords& last_words_;
   store::Store& store_;
   const Peer peer_;
+  const bool may_replicate_;
   const ServeOptions options_;
   std::unique_ptr<Backup> backup_;
   ReadRequests reading_;

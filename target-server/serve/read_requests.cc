@@ -6,6 +6,7 @@
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
 #include "target-server/receive/serve_session.h"
+#include "target-server/serve/delta_maker.h"
 
 namespace vmferry::target_server {
 namespace {
@@ -137,6 +138,16 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
   writer_.send(wire::PacketType::fetch_end, {wire::encode_fetch_end(end)});
 }
 
+void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
+  if (!delta_maker_) delta_maker_ = std::make_unique<DeltaMaker>(store_);
+  const Bytes prefix = wire::encode_number(number);
+  std::vector<ChunkId> whole = delta_maker_->make(deltas.chunks, [&](ByteView delta_frame) {
+    writer_.send(wire::PacketType::fetched_delta, {prefix, delta_frame});
+    return !stopping() && !cancelled();
+  });
+  answer(number, FetchRequest{std::move(whole)});
+}
+
 void ReadRequests::answer(std::uint64_t number, const ListRequest&) {
   std::vector<PointSummary> points = store_.points();
   std::erase_if(points, [&](const PointSummary& point) { return !may_read_(point); });
@@ -161,7 +172,8 @@ RestorePoint ReadRequests::readable_point(const Uuid& uuid) {
 }
 
 void ReadRequests::answer(std::uint64_t number, const PointRequest& point) {
-  wire::send_point(writer_, number, readable_point(point.uuid));
+  readable_point(point.uuid);
+  wire::send_encoded_point(writer_, number, store_.encoded_point(point.uuid));
 }
 
 void ReadRequests::answer(std::uint64_t number, const VerifyRequest& verify) {

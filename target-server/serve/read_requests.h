@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <variant>
 #include <vector>
 
+#include "protocol/delta_request.h"
 #include "protocol/wire.h"
 #include "target-server/store/store.h"
 
@@ -19,6 +21,9 @@ namespace vmferry::target_server {
 
 struct FetchRequest {
   std::vector<ChunkId> ids;
+};
+struct DeltasRequest {
+  std::vector<wire::ChunkWithBasis> chunks;
 };
 struct ListRequest {};
 struct PointRequest {
@@ -30,9 +35,11 @@ struct VerifyRequest {
 
 struct ReadRequest {
   std::uint64_t number = 0;
-  std::variant<FetchRequest, ListRequest, PointRequest, VerifyRequest> what;
+  std::variant<FetchRequest, DeltasRequest, ListRequest, PointRequest, VerifyRequest> what;
   bool cancelled = false;
 };
+
+class DeltaMaker;
 
 class ReadRequests {
  public:
@@ -49,6 +56,7 @@ class ReadRequests {
   void work();
   void answer(const ReadRequest& request);
   void answer(std::uint64_t number, const FetchRequest& fetch);
+  void answer(std::uint64_t number, const DeltasRequest& deltas);
   void answer(std::uint64_t number, const ListRequest& list);
   void answer(std::uint64_t number, const PointRequest& point);
   void answer(std::uint64_t number, const VerifyRequest& verify);
@@ -67,6 +75,7 @@ class ReadRequests {
   std::uint64_t answering_ = 0;  // its number, while busy_
   bool cancelled_ = false;
   bool stopping_ = false;
+  std::unique_ptr<DeltaMaker> delta_maker_;  // the worker's, once it is asked for
   std::thread worker_;
 };
 

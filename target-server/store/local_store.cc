@@ -359,6 +359,12 @@ RestorePoint LocalStore::add_point(RestorePoint point) {
   return points_->add(std::move(point));
 }
 
+bool LocalStore::add_replica_point(ByteView encoded) {
+  throw_unless_writable();
+  sync();
+  return points_->add_replica(encoded);
+}
+
 void LocalStore::remove_point(const Uuid& point_uuid, bool dry_run) {
   if (dry_run) {
     if (!points_->has(point_uuid))

@@ -38,7 +38,9 @@ class LocalStore final : public Store {
   std::vector<PointSummary> points() override { return points_->list().points; }
   std::vector<DamagedPoint> damaged_points() override { return points_->list().damaged; }
   RestorePoint point(const Uuid& point_uuid) override { return points_->get(point_uuid); }
+  Bytes encoded_point(const Uuid& point_uuid) override { return points_->get_encoded(point_uuid); }
   RestorePoint add_point(RestorePoint point) override;
+  bool add_replica_point(ByteView encoded) override;
   void remove_point(const Uuid& point_uuid, bool dry_run) override;
   std::unique_ptr<Lease> lease(const Uuid& client, const Uuid& machine, std::span<const Uuid> base_points) override;
   StoreStatus status() override;

@@ -11,6 +11,7 @@ namespace vmferry::store {
 namespace {
 
 constexpr int lock_timeout_ms = 30'000;
+constexpr std::uint64_t replica_number_max = 1ULL << 48;  // so that there is always a next one
 constexpr std::string_view suffix = ".point";
 
 std::string folder_of(const Uuid& client, const Uuid& machine) {
@@ -76,7 +77,7 @@ void PointStore::refresh() {
     const auto found = known_.find(name);
     if (found != known_.end() && same(found->second.facts, facts)) continue;
     try {
-      const PointSummary summary = summarize(read(name));
+      const PointSummary summary = summarize(read(name).point);
       known_[name] = {facts, summary, {}};
       fresh.push_back({name, {facts, summary}});
     } catch (const Error& error) {
@@ -122,7 +123,7 @@ std::string PointStore::name_of(const Uuid& uuid) {
 
 bool PointStore::has(const Uuid& uuid) { return !name_of(uuid).empty(); }
 
-RestorePoint PointStore::read(const std::string& name) {
+PointStore::Stored PointStore::read(const std::string& name) {
   const std::optional<ObjectFacts> facts = objects_.facts(name);
   if (!facts) throw Error(ErrorCode::not_found, "no such restore point in the store", name);
   constexpr std::uint64_t bytes_max = limits::point_bytes_max + 4096;
@@ -139,16 +140,19 @@ RestorePoint PointStore::read(const std::string& name) {
   }
   if (name != folder_of(point.client_uuid, point.machine_uuid) + "/" + file_name_of(point.number, point.uuid))
     throw Error(ErrorCode::damaged, "a restore point is damaged", name, "its file has another point's name");
-  return point;
+  return {std::move(bytes), std::move(point)};
 }
 
-RestorePoint PointStore::get(const Uuid& uuid) {
+PointStore::Stored PointStore::find(const Uuid& uuid) {
   const std::string name = name_of(uuid);
   if (name.empty()) throw Error(ErrorCode::not_found, "no such restore point in the store", uuid.to_string());
   return read(name);
 }
 
-std::uint64_t PointStore::reserve_number(const Uuid& client, const Uuid& machine) {
+RestorePoint PointStore::get(const Uuid& uuid) { return find(uuid).point; }
+Bytes PointStore::get_encoded(const Uuid& uuid) { return find(uuid).encoded; }
+
+std::uint64_t PointStore::next_number(const Uuid& client, const Uuid& machine) {
   std::uint64_t next = 1;
   for (const std::string& name : names_in(store_ / folder_of(client, machine)))
     if (const std::optional<NameParts> parts = parts_of("/" + name)) next = std::max(next, parts->number + 1);
@@ -161,9 +165,26 @@ std::uint64_t PointStore::reserve_number(const Uuid& client, const Uuid& machine
     if (line.starts_with("next ")) std::from_chars(line.data() + 5, line.data() + line.size(), stored);
     next = std::max(next, stored);
   }
-  make_directory(file.parent_path());
-  write_durably(file, as_bytes("next " + std::to_string(next + 1) + "\n"), Existing::replace);
   return next;
+}
+
+void PointStore::set_next_number(const Uuid& client, const Uuid& machine, std::uint64_t next) {
+  const std::filesystem::path file = store_ / "machines" / client.to_string() / machine.to_string();
+  make_directory(file.parent_path());
+  write_durably(file, as_bytes("next " + std::to_string(next) + "\n"), Existing::replace);
+}
+
+void PointStore::put(const RestorePoint& point, ByteView encoded) {
+  const std::string name =
+      folder_of(point.client_uuid, point.machine_uuid) + "/" + file_name_of(point.number, point.uuid);
+  if (!objects_.put_if_absent(name, encoded))
+    throw Error(ErrorCode::exists, "the restore point is there already", name);
+
+  const std::optional<ObjectFacts> facts = objects_.facts(name);
+  const std::lock_guard guard(mutex_);
+  known_[name] = {facts.value_or(ObjectFacts{}), summarize(point), {}};
+  const std::pair<std::string, SummaryCache::Entry> entry{name, {known_[name].facts, *known_[name].summary}};
+  if (cache_) cache_->put(std::span(&entry, 1));
 }
 
 RestorePoint PointStore::add(RestorePoint point) {
@@ -172,19 +193,33 @@ RestorePoint PointStore::add(RestorePoint point) {
   if (point.uuid.is_none()) point.uuid = Uuid::random();
   const FileLock lock = lock_points();
   if (has(point.uuid)) throw Error(ErrorCode::exists, "the restore point is there already", point.uuid.to_string());
-  point.number = reserve_number(point.client_uuid, point.machine_uuid);
+  point.number = next_number(point.client_uuid, point.machine_uuid);
+  set_next_number(point.client_uuid, point.machine_uuid, point.number + 1);
   point.arrived_ms = now_ms();
-  const std::string name =
-      folder_of(point.client_uuid, point.machine_uuid) + "/" + file_name_of(point.number, point.uuid);
-  if (!objects_.put_if_absent(name, encode_point(point)))
-    throw Error(ErrorCode::exists, "the restore point is there already", name);
-
-  const std::optional<ObjectFacts> facts = objects_.facts(name);
-  const std::lock_guard guard(mutex_);
-  known_[name] = {facts.value_or(ObjectFacts{}), summarize(point), {}};
-  const std::pair<std::string, SummaryCache::Entry> entry{name, {known_[name].facts, *known_[name].summary}};
-  if (cache_) cache_->put(std::span(&entry, 1));
+  put(point, encode_point(point));
   return point;
+}
+
+bool PointStore::add_replica(ByteView encoded) {
+  const RestorePoint point = decode_point(encoded);
+  const std::string named = point.machine_name + "@" + std::to_string(point.number);
+  if (point.client_uuid.is_none() || point.machine_uuid.is_none() || point.uuid.is_none() || point.number == 0 ||
+      point.number > replica_number_max)
+    throw Error(ErrorCode::malformed, "a restore point names no client, no machine, no id or no number", named);
+  const FileLock lock = lock_points();
+  if (const std::string name = name_of(point.uuid); !name.empty()) {
+    if (std::ranges::equal(read(name).encoded, encoded)) return false;
+    throw Error(ErrorCode::refused, "another restore point has this one's id", named, name);
+  }
+  for (const std::string& name : names_in(store_ / folder_of(point.client_uuid, point.machine_uuid)))
+    if (const std::optional<NameParts> parts = parts_of("/" + name); parts && parts->number == point.number)
+      throw Error(ErrorCode::refused, "another restore point of this machine has this one's number", named,
+                  parts->uuid.to_string() + " is not " + point.uuid.to_string() +
+                      ": the machine was backed up to both stores; each keeps its own");
+  const std::uint64_t next = next_number(point.client_uuid, point.machine_uuid);
+  if (point.number >= next) set_next_number(point.client_uuid, point.machine_uuid, point.number + 1);
+  put(point, encoded);
+  return true;
 }
 
 void PointStore::remove(const Uuid& uuid) {

@@ -30,7 +30,9 @@ class PointStore {
   };
   Listing list();
   RestorePoint get(const Uuid& uuid);
+  Bytes get_encoded(const Uuid& uuid);
   RestorePoint add(RestorePoint point);
+  bool add_replica(ByteView encoded);  // false: it is there already
   void remove(const Uuid& uuid);  // the caller holds lock_points() and has checked the leases
   bool has(const Uuid& uuid);
 
@@ -46,8 +48,16 @@ class PointStore {
 
   void refresh();  // under mutex_
   std::string name_of(const Uuid& uuid);
-  RestorePoint read(const std::string& name);
-  std::uint64_t reserve_number(const Uuid& client, const Uuid& machine);
+  struct Stored {
+    Bytes encoded;
+    RestorePoint point;
+  };
+  Stored read(const std::string& name);
+  Stored find(const Uuid& uuid);
+  void put(const RestorePoint& point, ByteView encoded);
+  // Under lock_points(): the machine's next number, and the durable record of what it is.
+  std::uint64_t next_number(const Uuid& client, const Uuid& machine);
+  void set_next_number(const Uuid& client, const Uuid& machine, std::uint64_t next);
 
   const std::filesystem::path store_;
   ObjectStore& objects_;

@@ -23,7 +23,13 @@ std::filesystem::path place_of(const std::filesystem::path& directory) {
 }  // namespace
 
 void Store::init(const std::filesystem::path& directory, const ChunkingParameters& chunking) {
-  chunking.validate();
+  DomainFacts domain{Uuid::random(), DomainKey::random(), chunking};
+  if (domain.chunking.gear_seed == 0) domain.chunking.gear_seed = random_seed();
+  init(directory, domain);
+}
+
+void Store::init(const std::filesystem::path& directory, const DomainFacts& domain) {
+  domain.chunking.validate();
   const std::filesystem::path store = place_of(directory);
   if (facts_of(store / about_file_name))
     throw Error(ErrorCode::exists, "there is a store already", store, "use it, or choose another directory");
@@ -36,8 +42,6 @@ void Store::init(const std::filesystem::path& directory, const ChunkingParameter
   for (const char* folder : {"domains", "packs", "journal", "points", "machines", "leases"})
     make_directory(store / folder);
 
-  DomainFacts domain{Uuid::random(), DomainKey::random(), chunking};
-  if (domain.chunking.gear_seed == 0) domain.chunking.gear_seed = random_seed();
   write_domain(store, domain);
   write_about(store, {Uuid::random(), domain.uuid});  // last: from now on it is a store
 }

@@ -78,6 +78,8 @@ class Store {
  public:
   // Error{exists} where DIR is a store already or not empty.
   static void init(const std::filesystem::path& directory, const ChunkingParameters& chunking = {});
+  // A store that joins a domain: points can be copied between it and the domain's other stores.
+  static void init(const std::filesystem::path& directory, const DomainFacts& domain);
   // Recovers: cuts torn tails, brings the index up to date with packs and journal. Error{not_found}: no store there
   // (never creates one); Error{version}; Error{busy}; Error{permission}; Error{damaged}.
   static std::unique_ptr<Store> open(const std::filesystem::path& directory, const StoreOptions& options = {});
@@ -120,8 +122,13 @@ class Store {
   virtual std::vector<PointSummary> points() = 0;
   virtual std::vector<DamagedPoint> damaged_points() = 0;
   virtual RestorePoint point(const Uuid& uuid) = 0;  // Error{not_found}, Error{damaged}
+  virtual Bytes encoded_point(const Uuid& uuid) = 0;  // the same, as it is stored
   // Numbers, stamps (arrived_ms) and stores a point durably. The caller has checked that all it names is there.
   virtual RestorePoint add_point(RestorePoint point) = 0;
+  // Stores a point of another store of the domain durably, byte for byte, with its number and its time of arrival; the
+  // machine's next number is past it. False where it is there already. Error{refused}: another point has its number or
+  // its id. The caller has checked that all it names is there.
+  virtual bool add_replica_point(ByteView encoded) = 0;
   // Refuses (Error{busy}) while a session leases it. dry_run: only checks. Numbers are never reused.
   virtual void remove_point(const Uuid& uuid, bool dry_run) = 0;
 

@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (cursor.seek({}); !cursor.at_end(); cursor.next()) read_entry(cursor.entry().key, cursor.entry().value);
     cursor.seek_floor(input.first(std::min<std::size_t>(input.size(), 8)));
   });
-  guarded([&] { visit_new_nodes(root, {}, source, [](const ChunkId&, const TreeNode&) {}); });
+  guarded([&] { visit_new_nodes(root, source, {}, source, [](const NewNode&) {}); });
   guarded([&] {
     ImageMapReader reader(root, 1 << 20, source);
     std::uint64_t end = 0;

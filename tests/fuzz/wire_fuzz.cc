@@ -109,6 +109,11 @@ class MemoryStore final : public store::Store {
       if (point.uuid == wanted) return point;
     throw Error(ErrorCode::not_found, "there is no such point");
   }
+  Bytes encoded_point(const Uuid& wanted) override { return encode_point(point(wanted)); }
+  bool add_replica_point(ByteView encoded) override {
+    points_.push_back(decode_point(encoded));
+    return true;
+  }
   RestorePoint add_point(RestorePoint point) override {
     point.number = points_.size() + 1;
     points_.push_back(point);

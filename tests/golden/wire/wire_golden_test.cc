@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "protocol/control.h"
+#include "protocol/delta_request.h"
 #include "protocol/frame.h"
 #include "protocol/messages.pb.h"
 #include "protocol/wire.h"
@@ -165,6 +166,34 @@ std::vector<Sample> samples() {
     c.mutable_committed()->set_delta_chunks(3);
     c.mutable_committed()->set_whole_again(1);
   });
+  // Minor version 2: copies between stores.
+  control("40-hello-replica", 0, [](messages::Control& c) {
+    messages::Hello& hello = *c.mutable_hello();
+    hello.set_magic(hello_magic);
+    hello.set_major(1);
+    hello.set_minor(2);
+    hello.set_features(feature_deltas | feature_replicas);
+    hello.set_software("vmferry 0.1.0");
+    hello.set_client_uuid(uuid_field(0x20));
+    hello.set_client_name("host");
+    hello.set_role(messages::REPLICA);
+  });
+  control("41-open-replica", 11, [](messages::Control& c) {
+    messages::OpenReplica& open = *c.mutable_open_replica();
+    open.set_client_uuid(uuid_field(0x10));
+    open.set_machine_uuid(uuid_field(0x50));
+    open.add_base_candidates(uuid_field(0xa0));
+  });
+  control("42-replica-opened", 11, [](messages::Control& c) {
+    c.mutable_replica_opened()->set_session(uuid_field(0x90));
+    c.mutable_replica_opened()->add_bases(uuid_field(0xa0));
+  });
+  control("43-commit-replica", 12, [](messages::Control& c) { c.mutable_commit_replica(); });
+  const std::vector<ChunkWithBasis> with_bases = {{first_id, {second_id}}};
+  all.push_back({"44-fetch-deltas", PacketType::fetch_deltas, encode_delta_request(13, with_bases)});
+  Bytes fetched_delta = encode_number(13);
+  fetched_delta.insert(fetched_delta.end(), delta_frame.begin(), delta_frame.end());
+  all.push_back({"45-fetched-delta", PacketType::fetched_delta, fetched_delta});
   return all;
 }
 
@@ -231,7 +260,8 @@ TEST(WireGolden, TheHexInTheDocumentIsTheGoldenHex) {
   std::string document = text.str();
   std::erase_if(document, [](char c) { return c == ' ' || c == '\n'; });
   for (const char* name : {"01-hello", "05-offer", "06-want", "07-frame", "09-commit", "14-fetch-end", "26-delta-done",
-                           "27-delta-done-all"}) {
+                           "27-delta-done-all", "40-hello-replica", "43-commit-replica",
+                           "44-fetch-deltas"}) {
     const std::string hex = read_hex(golden_directory / (std::string(name) + ".hex"));
     ASSERT_FALSE(hex.empty()) << name;
     EXPECT_NE(document.find(hex), std::string::npos) << name;

@@ -41,7 +41,7 @@ Entries random_entries(std::size_t count, std::mt19937& random, std::size_t valu
 
 std::set<ChunkId> nodes_of(const TreeRoot& root, const TreeRoot& base, ChunkSource& source) {
   std::set<ChunkId> ids;
-  visit_new_nodes(root, base, source, [&](const ChunkId& id, const TreeNode&) { ids.insert(id); });
+  visit_new_nodes(root, source, base, source, [&](const NewNode& node) { ids.insert(node.id); });
   return ids;
 }
 

@@ -50,12 +50,25 @@ class WrappedSession : public target::TargetSession {
   }
   target::CommitResult commit(const RestorePoint& point) override { return real_.commit(point); }
   void close_backup() override { real_.close_backup(); }
+  bool takes_replicas() const noexcept override { return real_.takes_replicas(); }
+  target::ReplicaOpened open_replica(const target::ReplicaOpening& opening) override {
+    return real_.open_replica(opening);
+  }
+  target::ReplicaCommit commit_replica(ByteView encoded_point) override { return real_.commit_replica(encoded_point); }
   std::vector<PointSummary> points() override { return real_.points(); }
   RestorePoint point(const Uuid& uuid) override { return real_.point(uuid); }
+  Bytes encoded_point(const Uuid& uuid) override { return real_.encoded_point(uuid); }
   ChunkSource& chunks() override { return real_.chunks(); }
   void fetch(std::vector<ChunkId> ids, std::function<void(const ChunkId&, ByteView)> use,
              std::function<void(std::exception_ptr)> done) override {
     real_.fetch(std::move(ids), std::move(use), std::move(done));
+  }
+  void fetch_frames(std::vector<ChunkId> ids, UseFrame use, std::function<void(std::exception_ptr)> done) override {
+    real_.fetch_frames(std::move(ids), std::move(use), std::move(done));
+  }
+  void fetch_deltas(std::vector<wire::ChunkWithBasis> chunks, UseDelta use_delta, UseFrame use,
+                    std::function<void(std::exception_ptr)> done) override {
+    real_.fetch_deltas(std::move(chunks), std::move(use_delta), std::move(use), std::move(done));
   }
   target::VerifyResult verify(const Uuid& point, const Progress& progress) override {
     return real_.verify(point, progress);

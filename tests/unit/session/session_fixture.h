@@ -10,53 +10,13 @@
 
 #include "protocol/session/target_session.h"
 #include "protocol/error.h"
-#include "protocol/image_map.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
 #include "tests/support/content.h"
+#include "tests/support/made_point.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry::test {
-
-inline Uuid uuid_of(std::string_view name) { return Uuid::derived(as_bytes(name)); }
-
-// The sentence and code of what a call throws.
-template <typename Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
-
-// Chunks that a backup would make, and the point that names them.
-struct Content {
-  std::map<ChunkId, Bytes> chunks;
-  RestorePoint point;
-
-  std::vector<ChunkId> ids() const {
-    std::vector<ChunkId> all;
-    for (const auto& [id, bytes] : chunks) all.push_back(id);
-    return all;
-  }
-};
-
-struct MachineName {
-  std::string client = "host", machine = "web1", disk = "disk";
-};
-
-// A disk of these chunks, one after another, and some free space.
-Content content_of(const target::TargetFacts& facts, const MachineName& name, std::span<const Bytes> chunks);
-// A disk of `count` chunks: chunk i is content number seeds(i).
-Content make_content(const target::TargetFacts& facts, const MachineName& name, std::size_t count,
-                     const std::function<std::uint64_t(std::size_t)>& seeds = [](std::size_t i) { return i; });
-
-// All chunks of `content` whose ids are in `ids`, in frames of several.
-std::vector<Bytes> frames_of(const Content& content, const std::vector<ChunkId>& ids,
-                             std::size_t chunks_per_frame = 16);
 
 // A session with a target that shakes hands, saying that it has these features, and then does as `then` says.
 std::unique_ptr<target::TargetSession> connect_to(std::future<void>& target, std::function<void(Transport&)> then,

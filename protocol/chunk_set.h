@@ -1,4 +1,4 @@
-// ChunkSet: ids that this backup has already offered, so that a chunk that occurs twice is offered once. Bounded: a
+// ChunkSet: ids that a session has already offered, so that a chunk that occurs twice is offered once. Bounded: a
 // full set says "not there", and the chunk is offered again. It keeps 16 bytes of each id (keyed BLAKE3: nobody can
 // choose them). One thread.
 #pragma once
@@ -10,7 +10,7 @@
 
 #include "protocol/chunk_id.h"
 
-namespace vmferry::backup {
+namespace vmferry {
 
 class ChunkSet {
  public:
@@ -54,4 +54,4 @@ class ChunkSet {
   std::vector<Slot> slots_;
 };
 
-}  // namespace vmferry::backup
+}  // namespace vmferry
