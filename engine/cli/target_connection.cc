@@ -26,7 +26,7 @@ std::filesystem::path path_of(const std::string& url, std::string_view scheme) {
 class Connection : public TargetConnection {
  public:
   Connection(std::unique_ptr<Transport> transport, const target::ClientFacts& client)
-      : session_(target::TargetSession::open(std::move(transport), client)) {}
+      : session_(target::TargetSession::open(std::move(transport), client, print_line_note)) {}
 
   target::TargetSession& session() noexcept override { return *session_; }
 

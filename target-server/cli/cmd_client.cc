@@ -1,4 +1,3 @@
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -9,6 +8,7 @@
 #include "target-server/access/client_book.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
+#include "target-server/replicate/stores.h"
 #include "target-server/serve/server.h"
 #include "target-server/store/about_file.h"
 
@@ -22,12 +22,6 @@ struct AddArguments {
   std::vector<std::string> machines;
   bool ssh = false;
 };
-
-std::string host_name() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return host.data();
-}
 
 std::string time_text(std::int64_t ms) {
   std::array<char, 32> text{};

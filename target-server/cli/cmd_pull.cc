@@ -15,7 +15,7 @@ void add_pull_command(CLI::App& app, Invocation& invocation) {
   command->callback([arguments, &invocation] {
     invocation.run = [arguments, &invocation] {
       const NearStore near = open_near_store(arguments->directory, arguments->dry_run ? Access::read : Access::write);
-      const auto far = connect_far_store(arguments->url, near.facts, Access::read);
+      const auto far = connect_far_store(arguments->url, near.facts, Access::read, dial_options(arguments->line));
       return copy_command(*arguments, {*far, *near.session, *near.session}, {}, invocation);
     };
   });

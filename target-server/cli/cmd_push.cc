@@ -15,7 +15,8 @@ void add_push_command(CLI::App& app, Invocation& invocation) {
   command->callback([arguments, &invocation] {
     invocation.run = [arguments, &invocation] {
       const NearStore near = open_near_store(arguments->directory, Access::read);
-      const auto far = connect_far_store(arguments->url, near.facts, arguments->dry_run ? Access::read : Access::write);
+      const auto far = connect_far_store(arguments->url, near.facts, arguments->dry_run ? Access::read : Access::write,
+                                         dial_options(arguments->line));
       return copy_command(*arguments, {*near.session, *far, *near.session}, near.damaged_points, invocation);
     };
   });

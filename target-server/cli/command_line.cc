@@ -87,6 +87,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_certificate_command(app, invocation);
   add_push_command(app, invocation);
   add_pull_command(app, invocation);
+  add_enroll_command(app, invocation);
 
   try {
     app.parse(argc, argv);

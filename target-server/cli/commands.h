@@ -35,6 +35,7 @@ void add_client_command(CLI::App& app, Invocation& invocation);
 void add_certificate_command(CLI::App& app, Invocation& invocation);
 void add_push_command(CLI::App& app, Invocation& invocation);
 void add_pull_command(CLI::App& app, Invocation& invocation);
+void add_enroll_command(CLI::App& app, Invocation& invocation);
 
 // The whole program; returns its exit code.
 int run_command_line(int argc, const char* const* argv);

@@ -146,13 +146,14 @@ Outcome dry_run(const CopyPlan& plan) {
 
 void add_copy_options(CLI::App& command, CopyArguments& arguments, const std::string& other_option) {
   command.add_option("--store", arguments.directory, "the store at hand: its directory")->required()->type_name("DIR");
-  command.add_option(other_option, arguments.url, "the other store: file:///DIR or unix:///SOCKET")
+  command.add_option(other_option, arguments.url, "the other store: tls://HOST, ssh://HOST/DIR, file:///DIR or unix:///SOCKET")
       ->required()
       ->type_name("URL");
   command.add_option("names", arguments.names, "only these machines or points; default: all that there are")
       ->type_name("NAME[@POINT]");
   command.add_flag("--no-delta", arguments.no_delta, "send changed chunks whole");
   command.add_flag("--dry-run", arguments.dry_run, "only say what would be copied");
+  add_line_options(command, arguments.line);
 }
 
 Outcome copy_command(const CopyArguments& arguments, const CopySessions& sessions,

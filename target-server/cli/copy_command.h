@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "target-server/cli/commands.h"
+#include "target-server/cli/line_options.h"
 #include "target-server/replicate/copy_points.h"
 #include "target-server/store/store.h"
 
@@ -14,6 +15,7 @@ struct CopyArguments {
   std::string directory;  // of the store at hand
   std::string url;        // of the other one
   std::vector<std::string> names;
+  LineArguments line;
   bool dry_run = false;
   bool no_delta = false;
 };

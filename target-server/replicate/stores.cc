@@ -17,12 +17,6 @@ namespace {
 constexpr std::string_view file_scheme = "file://";
 constexpr std::string_view unix_scheme = "unix://";
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0 || !valid_machine_name(name.data())) return "store";
-  return name.data();
-}
-
 std::filesystem::path path_of(const std::string& url, std::string_view scheme) {
   const std::string path = url.substr(scheme.size());
   if (path.empty() || path.front() != '/')
@@ -52,6 +46,12 @@ std::unique_ptr<target::TargetSession> open_store(const std::filesystem::path& d
 
 }  // namespace
 
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0 || !valid_machine_name(name.data())) return "store";
+  return name.data();
+}
+
 NearStore open_near_store(const std::filesystem::path& directory, Access access) {
   NearStore near;
   near.facts = {store::read_about(directory).store, host_name(), target::ClientRole::replica};
@@ -60,13 +60,13 @@ NearStore open_near_store(const std::filesystem::path& directory, Access access)
 }
 
 std::unique_ptr<target::TargetSession> connect_far_store(const std::string& url, const target::ClientFacts& facts,
-                                                         Access access) {
+                                                         Access access, const target::DialOptions& line) {
   if (url.starts_with(file_scheme)) {
     std::vector<store::DamagedPoint> not_told;
     return open_store(path_of(url, file_scheme), access, facts, not_told);
   }
   if (url.starts_with(unix_scheme)) return target::TargetSession::open(connect_unix(path_of(url, unix_scheme)), facts);
-  throw Error(ErrorCode::usage, "not a kind of store that vmferry knows", url, "file:///DIR or unix:///SOCKET");
+  return target::TargetSession::open(target::dial(url, line), facts, line.link.note);
 }
 
 }  // namespace vmferry::target_server

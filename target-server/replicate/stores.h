@@ -7,12 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "protocol/session/dial.h"
 #include "protocol/session/target_session.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
 
 enum class Access { read, write };
+
+std::string host_name();  // this host's; "store" where that is no name to show
 
 struct NearStore {
   target::ClientFacts facts;                        // as who it copies
@@ -23,8 +26,8 @@ struct NearStore {
 // Throws what opening a store throws.
 NearStore open_near_store(const std::filesystem::path& directory, Access access);
 
-// file:///DIR, unix:///SOCKET. Error{usage} for another kind of URL.
+// file:///DIR, unix:///SOCKET, and beyond a line what target::dial() knows. Error{usage} for another kind of URL.
 std::unique_ptr<target::TargetSession> connect_far_store(const std::string& url, const target::ClientFacts& facts,
-                                                         Access access);
+                                                         Access access, const target::DialOptions& line);
 
 }  // namespace vmferry::target_server
