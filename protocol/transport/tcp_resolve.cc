@@ -17,6 +17,8 @@
 namespace vmferry {
 namespace {
 
+constexpr std::size_t addresses_max = 16;
+
 struct Answer {
   int fault = 0;
   int system_fault = 0;
@@ -48,7 +50,7 @@ Answer ask(const std::string& host, const std::string& port, int flags) {
 std::optional<Answer> ask_within(const std::string& host, const std::string& port, std::chrono::milliseconds timeout) {
   const auto promise = std::make_shared<std::promise<Answer>>();
   auto answer = promise->get_future();
-  std::thread([promise, host, port] { promise->set_value(ask(host, port, AI_ADDRCONFIG)); }).detach();
+  std::thread([promise, host, port] { promise->set_value(ask(host, port, 0)); }).detach();
   if (answer.wait_for(timeout) != std::future_status::ready) return std::nullopt;
   return answer.get();
 }
@@ -61,6 +63,7 @@ std::vector<SocketAddress> alternate_families(const std::vector<SocketAddress>& 
     if (i < first.size()) result.push_back(first[i]);
     if (i < other.size()) result.push_back(other[i]);
   }
+  if (result.size() > addresses_max) result.resize(addresses_max);
   return result;
 }
 

@@ -17,7 +17,7 @@ struct SocketAddress {
   const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-// At least one; IPv6 and IPv4 alternate where there are both, in the system's order of preference.
+// At least one, at most 16; IPv6 and IPv4 alternate where there are both, in the system's order of preference.
 // Throws Error{unreachable, "cannot reach the target", ...}.
 std::vector<SocketAddress> resolve_tcp(const HostPort& where, std::chrono::milliseconds timeout);
 HostPort host_port_of(const SocketAddress& address);  // an IPv4 address in IPv6's clothes becomes one

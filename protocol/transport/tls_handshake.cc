@@ -5,7 +5,7 @@
 namespace vmferry {
 namespace {
 
-using Tcp = asio::ip::tcp;
+using Descriptor = asio::posix::stream_descriptor;
 
 constexpr std::size_t receive_bytes = 4096;  // hello, certificate and proof are about 1 KiB
 
@@ -16,22 +16,17 @@ Error timed_out() {
 
 }  // namespace
 
-TlsHandshake::TlsHandshake(Tcp::socket socket, std::unique_ptr<TlsEngine> engine, Done done)
-    : socket_(std::move(socket)),
-      deadline_(socket_.get_executor()),
-      engine_(std::move(engine)),
-      done_(std::move(done)) {}
+TlsHandshake::TlsHandshake(asio::io_context& context, OwnedSocket socket, std::unique_ptr<TlsEngine> engine, Done done)
+    : socket_(context), deadline_(context), engine_(std::move(engine)), done_(std::move(done)) {
+  socket_.assign(socket.get());
+  socket.release();
+}
 
-std::shared_ptr<TlsHandshake> TlsHandshake::start(Tcp::socket socket, std::unique_ptr<TlsEngine> engine,
-                                                  std::chrono::milliseconds timeout, Done done) {
-  auto handshake = std::make_shared<TlsHandshake>(std::move(socket), std::move(engine), std::move(done));
-  handshake->deadline_.expires_after(timeout);
-  handshake->deadline_.async_wait([handshake](const boost::system::error_code& cancelled) {
-    if (!cancelled) handshake->end(std::make_exception_ptr(timed_out()));
-  });
-  asio::post(handshake->socket_.get_executor(), [handshake] {
-    if (handshake->done_) handshake->step();
-  });
+std::shared_ptr<TlsHandshake> TlsHandshake::start(asio::io_context& context, OwnedSocket socket,
+                                                  std::unique_ptr<TlsEngine> engine, std::chrono::milliseconds timeout,
+                                                  Done done) {
+  auto handshake = std::make_shared<TlsHandshake>(context, std::move(socket), std::move(engine), std::move(done));
+  asio::post(context, [handshake, timeout] { handshake->begin(timeout); });
   return handshake;
 }
 
@@ -40,6 +35,15 @@ void TlsHandshake::cancel() noexcept {
   boost::system::error_code ignored;
   socket_.close(ignored);
   deadline_.cancel();
+}
+
+void TlsHandshake::begin(std::chrono::milliseconds timeout) {
+  if (!done_) return;
+  deadline_.expires_after(timeout);
+  deadline_.async_wait([handshake = shared_from_this()](const boost::system::error_code& cancelled) {
+    if (!cancelled) handshake->end(std::make_exception_ptr(timed_out()));
+  });
+  step();
 }
 
 void TlsHandshake::step() {
@@ -52,7 +56,7 @@ void TlsHandshake::step() {
 
 void TlsHandshake::advance() {
   while (true) {
-    if (!send_output()) return wait(Tcp::socket::wait_write);
+    if (!send_output()) return wait(Descriptor::wait_write);
     if (shaken_) return end(nullptr);
     try {
       shaken_ = engine_->handshake();
@@ -66,7 +70,7 @@ void TlsHandshake::advance() {
     if (shaken_ || !engine_->output().empty()) continue;
     const std::size_t count = receive_some(socket_.native_handle(), engine_->input_room(receive_bytes));
     engine_->input_arrived(count);
-    if (count == 0) return wait(Tcp::socket::wait_read);
+    if (count == 0) return wait(Descriptor::wait_read);
   }
 }
 
@@ -80,7 +84,7 @@ bool TlsHandshake::send_output() {
   return true;
 }
 
-void TlsHandshake::wait(Tcp::socket::wait_type what) {
+void TlsHandshake::wait(Descriptor::wait_type what) {
   socket_.async_wait(what, [handshake = shared_from_this()](const boost::system::error_code&) {
     if (handshake->done_) handshake->step();
   });
@@ -89,9 +93,8 @@ void TlsHandshake::wait(Tcp::socket::wait_type what) {
 void TlsHandshake::end(std::exception_ptr error) {
   if (!done_) return;
   const Done done = std::exchange(done_, nullptr);
-  boost::system::error_code ignored;
   deadline_.cancel();
-  OwnedSocket socket(socket_.release(ignored));
+  OwnedSocket socket(socket_.release());
   engine_->release_input();
   engine_->release_output();
   done(std::move(error), std::move(socket), std::move(engine_));

@@ -1,4 +1,5 @@
 // listen_tls: accepting and handshakes on the IoLoop, a bounded number at a time; accept() hands out what is finished.
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -16,16 +17,16 @@
 #include "protocol/transport/tls.h"
 #include "protocol/transport/tls_engine.h"
 #include "protocol/transport/tls_handshake.h"
-#include "protocol/transport/tls_socket.h"
+#include "protocol/transport/tcp_socket.h"
 #include "protocol/transport/tls_transport.h"
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 namespace vmferry {
 namespace {
 
-using Tcp = asio::ip::tcp;
+using Descriptor = asio::posix::stream_descriptor;
 
 // When the process is out of descriptors the pending connection stays pending, and the kernel would wake us for ever.
 constexpr std::chrono::milliseconds accept_again_after{100};
@@ -61,8 +62,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
  public:
   Listening(asio::io_context& context, OwnedSocket socket, const TlsIdentity& identity, const TlsListenOptions& options)
       : tls_(tls_server_context(identity)), options_(options), context_(context), acceptor_(context), again_(context) {
-    const int family = name_of(socket.get(), ::getsockname).family();
-    acceptor_.assign(family == AF_INET6 ? Tcp::v6() : Tcp::v4(), socket.get());
+    acceptor_.assign(socket.get());
     socket.release();
   }
 
@@ -90,7 +90,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
   void listen() {
     if (waiting_ || !acceptor_.is_open() || !has_room()) return;
     waiting_ = true;
-    acceptor_.async_wait(Tcp::acceptor::wait_read, [self = shared_from_this()](const boost::system::error_code& why) {
+    acceptor_.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& why) {
       self->waiting_ = false;
       if (!why) self->take_connections();
     });
@@ -140,12 +140,9 @@ class Listening : public std::enable_shared_from_this<Listening> {
     const SocketAddress peer = name_of(connected.get(), ::getpeername);
     const std::string address = to_string(host_port_of(peer));
     auto engine = std::make_unique<TlsEngine>(tls_, address, std::nullopt);
-    Tcp::socket socket(context_);
-    socket.assign(peer.family() == AF_INET6 ? Tcp::v6() : Tcp::v4(), connected.get());
-    connected.release();
     auto number = std::make_shared<std::weak_ptr<TlsHandshake>>();
     const auto handshake = TlsHandshake::start(
-        std::move(socket), std::move(engine), options_.handshake_timeout,
+        context_, std::move(connected), std::move(engine), options_.handshake_timeout,
         [self = shared_from_this(), number, address](std::exception_ptr error, OwnedSocket shaken_socket,
                                                      std::unique_ptr<TlsEngine> shaken) {
           self->handshakes_.erase(number->lock());
@@ -169,7 +166,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
   const TlsContext tls_;
   const TlsListenOptions options_;
   asio::io_context& context_;
-  Tcp::acceptor acceptor_;
+  Descriptor acceptor_;
   asio::steady_timer again_;
   bool waiting_ = false;
   std::set<std::shared_ptr<TlsHandshake>> handshakes_;

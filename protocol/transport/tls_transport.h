@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "protocol/transport/tls_engine.h"
-#include "protocol/transport/tls_socket.h"
+#include "protocol/transport/tcp_socket.h"
 #include "protocol/transport/transport.h"
 
 namespace vmferry {

@@ -1,4 +1,4 @@
-// What both ends of a TLS connection do to its TCP socket. For the .cc files of TLS only.
+// A TCP socket without blocking: who owns it, how it is set up, and the three things that are done to it.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,4 @@
-#include "protocol/transport/tls_socket.h"
+#include "protocol/transport/tcp_socket.h"
 
 #include <netinet/in.h>
 #include <netinet/ip.h>
