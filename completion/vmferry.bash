@@ -1,4 +1,4 @@
-# bash completion for vmferry and vmferry-target
+# bash completion for vmferry
 # Machine names come from the target, if one is configured and answers.
 
 _vmferry_names() { timeout 2 vmferry points --quiet --progress never 2>/dev/null | awk 'NR > 1 {print $1}' | sort -u; }
@@ -47,17 +47,4 @@ _vmferry() {
   esac
 }
 
-_vmferry_target() {
-  local cur prev
-  cur=${COMP_WORDS[COMP_CWORD]}
-  prev=${COMP_WORDS[COMP_CWORD - 1]}
-  case $prev in --store | --socket) COMPREPLY=($(compgen -f -- "$cur")) && return ;; esac
-  if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W '--store --socket --dry-run --json --help --version' -- "$cur"))
-  else
-    COMPREPLY=($(compgen -W 'init serve status delete key' -- "$cur"))
-  fi
-}
-
 complete -o filenames -o nospace -F _vmferry vmferry
-complete -o filenames -F _vmferry_target vmferry-target
