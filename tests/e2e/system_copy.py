@@ -18,7 +18,10 @@ BOOT = """echo $$ > "$1/cgroup.procs" && exec unshare --mount --cgroup --pid --u
   mount -t proc proc "$0/proc"
   mount --bind "$0/proc/sys" "$0/proc/sys"
   mount -o remount,ro,bind "$0/proc/sys"
-  exec chroot "$0" /lib/systemd/systemd --system --unit=copy.target --log-target=console --show-status=no' "$0"
+  cd "$0"
+  pivot_root . .  # a process in a chroot may not make a user namespace, as PrivateUsers= does
+  umount --lazy .
+  exec /lib/systemd/systemd --system --unit=copy.target --log-target=console --show-status=no' "$0"
 """
 
 
@@ -82,6 +85,7 @@ class SystemCopy:
         for directory in ("run", "tmp", "var/tmp"):
             mount("-t", "tmpfs", "-o", f"mode={'0755' if directory == 'run' else '1777'}", "tmpfs", self.root / directory)
         mount("-t", "proc", "proc", self.root / "proc")
+        (self / "/var/lib/man-db/auto-update").unlink(missing_ok=True)  # the manual's index takes seconds a package
         self.process_id = None  # systemd's, once booted
         self.boot_log = place / "boot.log"
         self._group = None
@@ -108,6 +112,7 @@ class SystemCopy:
             if "journald" not in wants.name:
                 wants.unlink()
         (self / "/etc/fstab").write_text("")
+        (self / "/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # forbids maintainer scripts to start anything: build machines' way
         (self / "/etc/systemd/system/systemd-journald-audit.socket").symlink_to("/dev/null")  # the kernel's audit is not the copy's
         (self / "/etc/systemd/system/copy.target").write_text(
             "[Unit]\nDescription=A copy for tests\nRequires=sysinit.target\nAfter=sysinit.target\n")
@@ -121,6 +126,7 @@ class SystemCopy:
         if self._init.poll() is not None:
             self.process_id = None
             raise unittest.SkipTest("systemd does not boot in namespaces here: " + self.boot_log.read_text()[-300:])
+        self.run("systemctl", "log-target", "journal")
 
     def _booted(self):
         return self.process_id and self.run("systemctl", "is-active", "--quiet", "copy.target").returncode == 0

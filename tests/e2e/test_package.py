@@ -15,35 +15,29 @@ STORE = "/var/lib/vmferry-target/store"
 SOCKET = f"unix://{STORE}/serve.sock"
 SYSTEMD_LIKES = 3.0  # the exposure that `systemd-analyze security` still calls OK ends at 4.9
 
-copies = []
-
 
 def setUpModule():
     """Makes the packages and installs them once; every test class changes a copy of that."""
     global installed, packages
     if not shutil.which("dpkg-buildpackage") or not shutil.which("dh"):
         raise unittest.SkipTest("debhelper is not installed: ./package installs it")
-    installed = copy_of(None)
+    installed = SystemCopy()
+    unittest.addModuleCleanup(installed.close)
     packages = Path(tempfile.mkdtemp(prefix="vmferry-packages-"))
     unittest.addModuleCleanup(shutil.rmtree, packages, True)
     made = run(ROOT / "packaging/make-packages", BUILD, packages)
     assert made.returncode == 0, made.stderr
-    install(installed)
+    result = installed.run("apt-get", "install", "-y", "--no-install-recommends", *put_debs_into(installed))
+    assert result.returncode == 0, result.stdout + result.stderr
     installed.close()
 
 
-def copy_of(below):
-    copy = SystemCopy(below)
-    unittest.addModuleCleanup(copy.close)
-    return copy
-
-
-def install(copy):
+def put_debs_into(copy):
+    """Where they lie, seen from inside."""
     debs = sorted(packages.glob("*.deb"))
     for deb in debs:
-        shutil.copy(deb, copy / "/tmp")
-    result = copy.run("apt-get", "install", "-y", "--no-install-recommends", *(f"/tmp/{deb.name}" for deb in debs))
-    assert result.returncode == 0, result.stdout + result.stderr
+        shutil.copy(deb, copy / "/srv")
+    return [f"/srv/{deb.name}" for deb in debs]
 
 
 def control_field(package, field):
@@ -51,10 +45,11 @@ def control_field(package, field):
 
 
 class Case(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.system = SystemCopy(installed)
-        cls.addClassCleanup(cls.system.close)
+    """`system` is a copy with the packages installed."""
+
+    def setUp(self):
+        self.system = SystemCopy(installed)
+        self.addCleanup(self.system.close)
 
     def inside(self, *words, user=None, expect=0):
         result = self.system.run(*words, user=user)
@@ -165,49 +160,38 @@ class Installed(Case):
             self.assertLess(exposure, SYSTEMD_LIKES, judged)
 
 
-class Upgraded(Case):
-    def test_an_upgrade_keeps_what_the_administrator_changed(self):
+class LivedIn(Case):
+    # What a system keeps of any package that was there: dpkg's and apt's books, the journal.
+    KEPT_BY_OTHERS = re.compile(r"/srv/|/var/(lib/(dpkg|apt|systemd)|cache|log)(/|$)|/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow)-)$")
+
+    def left(self):
+        """What is left on the system, without what is in the store."""
+        return [path for path in self.system.added()
+                if not self.KEPT_BY_OTHERS.match(path) and not path.startswith(STORE + "/")]
+
+    def test_what_is_the_administrators_outlives_upgrades_and_removal_and_only_data_a_purge(self):
         config = self.system / "/etc/vmferry/config.toml"
         config.write_text('target = "file:///elsewhere"\n')
         self.init_store()
-        before = self.inside("vmferry-target", "status", "--store", STORE, "--json", user="vmferry")
-        install_again = ["dpkg", "-i", *(f"/tmp/{deb.name}" for deb in packages.glob("*.deb"))]
-        for deb in packages.glob("*.deb"):
-            shutil.copy(deb, self.system / "/tmp")
-        self.inside(*install_again)
-        self.assertEqual(config.read_text(), 'target = "file:///elsewhere"\n')
-        after = self.inside("vmferry-target", "status", "--store", STORE, "--json", user="vmferry")
-        self.assertEqual(re.search(r'"uuid":"[^"]*"', after)[0], re.search(r'"uuid":"[^"]*"', before)[0])
-
-
-class Purged(Case):
-    # What a system keeps of any package that was there: dpkg's and apt's books, the manual's index, the journal.
-    KEPT_BY_OTHERS = re.compile(r"/var/(lib/(dpkg|apt|systemd)|cache|log)(/|$)|/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow)-)$")
-
-    def left(self):
-        return [path for path in self.system.added() if not self.KEPT_BY_OTHERS.match(path)]
-
-    def purge(self):
-        self.inside("apt-get", "purge", "-y", "vmferry", "vmferry-target")
-
-    def test_removed_is_what_was_installed_and_nothing_of_the_administrators(self):
-        self.init_store()
         (self.system / "/etc/vmferry/machines/web1.conf").write_text("DISK=/vmfs/web1.vmx\n")
         (self.system / "/var/lib/vmferry/catalog.sqlite").write_text("")
-        self.inside("apt-get", "remove", "-y", "vmferry", "vmferry-target")
-        left = [path for path in self.left() if not path.startswith(STORE + "/")]
-        self.assertEqual(left, ["/etc/vmferry", "/etc/vmferry/config.toml", "/etc/vmferry/machines", "/etc/vmferry/machines/web1.conf",
-                                "/etc/vmferry/target.toml", "/var/lib/vmferry", "/var/lib/vmferry-target", STORE,
-                                "/var/lib/vmferry/catalog.sqlite"])
-        self.purge()
-        self.assertEqual([path for path in self.left() if not path.startswith(STORE + "/")], ["/var/lib/vmferry-target", STORE])
+
+        self.inside("dpkg", "--install", *put_debs_into(self.system))
+        self.assertEqual(config.read_text(), 'target = "file:///elsewhere"\n')
+        self.inside("vmferry-target", "status", "--store", STORE, user="vmferry")
+
+        self.inside("dpkg", "--remove", "vmferry", "vmferry-target")
+        self.assertEqual(self.left(), ["/etc/vmferry", "/etc/vmferry/config.toml", "/etc/vmferry/machines",
+                                       "/etc/vmferry/machines/web1.conf", "/etc/vmferry/target.toml", "/var/lib/vmferry",
+                                       "/var/lib/vmferry-target", STORE, "/var/lib/vmferry/catalog.sqlite"])
+
+        self.inside("dpkg", "--purge", "vmferry", "vmferry-target")
+        self.assertEqual(self.left(), ["/var/lib/vmferry-target", STORE])
         self.assertTrue(list((self.system / STORE).glob("domains/*/*")), "the store was not touched")
         self.inside("getent", "passwd", "vmferry")
 
-
-class NeverUsed(Purged):
-    def test_removed_is_what_was_installed_and_nothing_of_the_administrators(self):
-        self.purge()
+    def test_a_purge_of_what_was_never_used_leaves_nothing(self):
+        self.inside("dpkg", "--purge", "vmferry", "vmferry-target")
         self.assertEqual(self.left(), [])
 
 
@@ -215,8 +199,7 @@ class Served(Case):
     """With systemd as process 1: the units as they are, with all that confines them."""
 
     def setUp(self):
-        self.system = SystemCopy(installed)
-        self.addCleanup(self.system.close)
+        super().setUp()
         self.system.boot()
 
     def properties(self, unit, *names):
@@ -266,15 +249,12 @@ class Served(Case):
         self.serve()
         self.wait_until_it_serves()
         before = self.properties("vmferry-target", "MainPID")["MainPID"]
-        install_again = packages.glob("vmferry-target_*.deb")
-        deb = next(install_again)
-        shutil.copy(deb, self.system / "/var/cache")
-        self.inside("dpkg", "-i", f"/var/cache/{deb.name}")
+        self.inside("dpkg", "--install", *put_debs_into(self.system))
         now = self.properties("vmferry-target", "MainPID", "ActiveState")
         self.assertEqual(now["ActiveState"], "active")
         self.assertNotIn(now["MainPID"], (before, "0"))
         self.inside("systemctl", "enable", "--now", "vmferry-backup@sample.timer")
-        self.inside("apt-get", "purge", "-y", "vmferry", "vmferry-target")
+        self.inside("dpkg", "--purge", "vmferry", "vmferry-target")
         listed = self.inside("systemctl", "list-units", "--all", "--no-legend", "vmferry*")
         self.assertNotRegex(listed, r"\bactive\b")
         self.assertEqual(list(self.system.root.glob("etc/systemd/system/*.wants/vmferry*")), [])
