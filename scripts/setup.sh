@@ -6,6 +6,7 @@ fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # install_packages [SECTION...]: installs what packages.txt lists, and what it lists in these sections, and the machine lacks.
 install_packages() {
+  [ -z "${VMFERRY_SKIP_PACKAGES:-}" ] || return 0
   command -v dpkg-query >/dev/null || fail "this is not a Debian machine: install the packages in packages.txt by hand, then run with VMFERRY_SKIP_PACKAGES=1"
   local wanted missing=() package
   wanted=$(awk -v sections=" $* " '

@@ -20,7 +20,7 @@ def setUpModule():
     """Makes the packages and installs them once; every test class changes a copy of that."""
     global installed, packages
     if not shutil.which("dpkg-buildpackage") or not shutil.which("dh"):
-        raise unittest.SkipTest("debhelper is not installed: ./package installs it")
+        raise unittest.SkipTest("debhelper is not installed; it is in packages.txt")
     installed = SystemCopy()
     unittest.addModuleCleanup(installed.close)
     packages = Path(tempfile.mkdtemp(prefix="vmferry-packages-"))
@@ -258,6 +258,25 @@ class Served(Case):
         listed = self.inside("systemctl", "list-units", "--all", "--no-legend", "vmferry*")
         self.assertNotRegex(listed, r"\bactive\b")
         self.assertEqual(list(self.system.root.glob("etc/systemd/system/*.wants/vmferry*")), [])
+
+    def test_a_target_that_cannot_be_reached_is_tried_again(self):
+        (self.system / "/etc/vmferry/machines/sample.conf").write_text(
+            f'DISK="{self.sample_disk()}"\nOPTIONS="--target unix:///run/nobody.sock"\n')
+        self.system.run("systemctl", "start", "vmferry-backup@sample")
+        shown = self.properties("vmferry-backup@sample", "ExecMainStatus", "SubState", "Nice", "IOSchedulingClass")
+        self.assertEqual(shown, {"ExecMainStatus": "3", "SubState": "auto-restart", "Nice": "10", "IOSchedulingClass": "3"})
+
+    def test_a_client_that_comes_by_ssh_gets_the_command_that_it_was_given(self):
+        self.init_store()
+        self.inside("sh", "-c", "mkdir -p /run/sshd && ssh-keygen -A && ssh-keygen -q -t ed25519 -N '' -f /root/key")
+        key = (self.system / "/root/key.pub").read_text()
+        self.inside("install", "-d", "-m", "700", "-o", "vmferry", "-g", "vmferry", "/var/lib/vmferry-target/.ssh")
+        keys = self.system / "/var/lib/vmferry-target/.ssh/authorized_keys"
+        keys.write_text(f'restrict,command="vmferry-target status --store {STORE}" {key}')
+        self.inside("systemctl", "start", "ssh")
+        answer = self.inside("ssh", "-i", "/root/key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+                             "-o", "UserKnownHostsFile=/dev/null", "vmferry@127.0.0.1", "id")
+        self.assertIn(f"in {STORE}", answer)
 
     def test_a_target_without_a_store_says_what_to_do_and_is_tried_again(self):
         self.serve()
