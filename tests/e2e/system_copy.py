@@ -45,6 +45,8 @@ def scratch():
     if _scratch is None:
         if os.geteuid() != 0:
             raise unittest.SkipTest("only root can make a copy of the system")
+        if apart := [directory for directory in ("/usr", "/etc", "/var") if os.path.ismount(directory)]:
+            raise unittest.SkipTest(f"no copy of the system can be made here: {apart[0]} is a file system of its own")
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
             raise unittest.SkipTest(f"no mount namespace here: {os.strerror(ctypes.get_errno())}")
         mount("--make-rprivate", "/")
@@ -117,8 +119,9 @@ class SystemCopy:
         (self / "/etc/systemd/system/copy.target").write_text(
             "[Unit]\nDescription=A copy for tests\nRequires=sysinit.target\nAfter=sysinit.target\n")
         with open(self.boot_log, "wb") as log:
-            self._init = subprocess.Popen(["sh", "-c", BOOT, self.root, self._make_cgroup()], stdin=subprocess.DEVNULL,
-                                          stdout=log, stderr=log, env={"container": "copy", "PATH": os.environ["PATH"]})
+            self._init = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sh", "-c", BOOT, self.root, self._make_cgroup()],
+                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          env={"container": "copy", "PATH": os.environ["PATH"]})
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         while self._init.poll() is None and not self._booted():
             if ids := children.read_text().split():
