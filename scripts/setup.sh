@@ -4,11 +4,15 @@
 say() { printf '== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
-# Installs what packages.txt lists and the machine lacks.
+# install_packages [SECTION...]: installs what packages.txt lists, and what it lists in these sections, and the machine lacks.
 install_packages() {
+  [ -z "${VMFERRY_SKIP_PACKAGES:-}" ] || return 0
   command -v dpkg-query >/dev/null || fail "this is not a Debian machine: install the packages in packages.txt by hand, then run with VMFERRY_SKIP_PACKAGES=1"
   local wanted missing=() package
-  wanted=$(sed 's/#.*//' packages.txt | tr -s ' \n' '\n' | sed '/^$/d')
+  wanted=$(awk -v sections=" $* " '
+    { sub(/#.*/, "") }
+    /^\[/ { section = $0; gsub(/[][ ]/, "", section); next }
+    section == "" || index(sections, " " section " ")' packages.txt)
   for package in $wanted; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
