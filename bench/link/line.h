@@ -25,7 +25,7 @@ struct LineShape {
   Time delay{};
   Time jitter{};    // the delay is drawn from delay - jitter to delay + jitter
   double loss = 0;  // share of segments
-  std::optional<std::uint64_t> queue_bytes;
+  std::optional<std::uint64_t> queue_bytes{};
 
   // What was chosen; else what the line carries in one round trip of 2 * delay, at least 256 KiB.
   std::uint64_t queue_bytes_max() const noexcept;
