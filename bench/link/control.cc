@@ -18,9 +18,13 @@ std::int64_t microseconds(Time time) {
 Time time_of(const json& value) { return std::chrono::microseconds(value.get<std::int64_t>()); }
 
 json to_json(const LineCounters& counters) {
-  return {{"packets", counters.packets}, {"bytes", counters.bytes},
-          {"lost", counters.lost},       {"dropped", counters.dropped},
-          {"busy_us", microseconds(counters.busy)}, {"queue_bytes_peak", counters.queue_bytes_peak}};
+  return {{"packets", counters.packets},
+          {"bytes", counters.bytes},
+          {"payload_bytes", counters.payload_bytes},
+          {"lost", counters.lost},
+          {"dropped", counters.dropped},
+          {"queue_bytes_peak", counters.queue_bytes_peak},
+          {"busy_us", microseconds(counters.busy)}};
 }
 
 std::int64_t own_cpu_us() {

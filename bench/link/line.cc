@@ -45,13 +45,11 @@ void Line::accept(std::span<const std::byte> bytes, Time now) {
     if (fitting == 0) {
       ++counters_.dropped, ++at;
     } else if (segments_until_loss_ == 0) {
-      ++counters_.packets, ++counters_.lost;
-      carry({}, packet.wire_bytes(at, 1), now);
+      carry(packet, at, 1, true, now);
       draw_next_loss(), ++at;
     } else {
       const std::size_t count = std::min<std::uint64_t>(fitting, segments_until_loss_);
-      counters_.packets += count;
-      carry(packet.cut(at, count), packet.wire_bytes(at, count), now);
+      carry(packet, at, count, false, now);
       segments_until_loss_ -= count, at += count;
     }
   }
@@ -70,14 +68,18 @@ std::size_t Line::segments_that_fit(const Packet& packet, std::size_t first, std
   return count;
 }
 
-void Line::carry(PacketBytes content, std::uint64_t wire_bytes, Time now) {
+void Line::carry(const Packet& packet, std::size_t first, std::size_t count, bool lost, Time now) {
+  const std::uint64_t wire_bytes = packet.wire_bytes(first, count);
+  counters_.packets += count;
   counters_.bytes += wire_bytes;
+  if (lost) counters_.lost += count;
+  if (!lost) counters_.payload_bytes += packet.payload_bytes(first, count);
   counters_.busy += time_on_line(wire_bytes);
   line_free_ = std::max(line_free_, now) + time_on_line(wire_bytes);
   last_arrival_ = std::max(last_arrival_, line_free_ + draw_delay());
   queue_bytes_ += wire_bytes;
   counters_.queue_bytes_peak = std::max(counters_.queue_bytes_peak, queue_bytes_);
-  under_way_.push_back({std::move(content), wire_bytes, line_free_, last_arrival_});
+  under_way_.push_back({lost ? PacketBytes{} : packet.cut(first, count), wire_bytes, line_free_, last_arrival_});
 }
 
 void Line::note_departures(Time now) {

@@ -34,6 +34,7 @@ struct LineShape {
 struct LineCounters {
   std::uint64_t packets = 0;  // carried: segments and their bytes with IP and TCP headers, the lost ones too
   std::uint64_t bytes = 0;
+  std::uint64_t payload_bytes = 0;  // of these: what TCP over IPv4 carried in them
   std::uint64_t lost = 0;     // of these
   std::uint64_t dropped = 0;  // not carried: the queue was full
   std::uint64_t queue_bytes_peak = 0;
@@ -67,7 +68,7 @@ class Line {
 
   void note_departures(Time now);
   std::size_t segments_that_fit(const Packet& packet, std::size_t first, std::size_t count) const noexcept;
-  void carry(PacketBytes content, std::uint64_t wire_bytes, Time now);
+  void carry(const Packet& packet, std::size_t first, std::size_t count, bool lost, Time now);
   Time time_on_line(std::uint64_t bytes) const noexcept;
   Time draw_delay();
   void draw_next_loss();

@@ -41,29 +41,33 @@ std::uint32_t folded_sum(std::span<const std::byte> bytes, std::uint32_t sum) {
 
 }  // namespace
 
-Packet::Packet(std::span<const std::byte> bytes) : bytes_(bytes) {
-  VirtioHeader header{};
+Packet::Packet(std::span<const std::byte> bytes) : bytes_(bytes), payload_at_(bytes.size()) {
   if (bytes.size() < ip_at + ip_header_least + tcp_header_least) return;
-  std::memcpy(&header, bytes.data(), sizeof header);
   const std::size_t ip_bytes = 4 * (get(bytes, ip_at, 1) & 0x0f);
-  if ((header.gso_type & ~gso_with_ecn) != gso_tcp_ipv4 || header.gso_bytes == 0 ||
-      get(bytes, ip_at, 1) >> 4 != 4 || get(bytes, ip_at + ip_protocol, 1) != IPPROTO_TCP ||
+  if (get(bytes, ip_at, 1) >> 4 != 4 || get(bytes, ip_at + ip_protocol, 1) != IPPROTO_TCP ||
       ip_bytes < ip_header_least || bytes.size() < ip_at + ip_bytes + tcp_header_least)
     return;
   tcp_at_ = ip_at + ip_bytes;
   const std::size_t tcp_bytes = 4 * (get(bytes, tcp_at_ + tcp_offset, 1) >> 4);
   if (tcp_bytes < tcp_header_least || bytes.size() <= tcp_at_ + tcp_bytes) return;
   payload_at_ = tcp_at_ + tcp_bytes;
+
+  VirtioHeader header{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if ((header.gso_type & ~gso_with_ecn) != gso_tcp_ipv4 || header.gso_bytes == 0) return;
   segment_bytes_ = header.gso_bytes;
   segments_ = (bytes.size() - payload_at_ + segment_bytes_ - 1) / segment_bytes_;
 }
 
-std::uint64_t Packet::wire_bytes(std::size_t first, std::size_t count) const noexcept {
-  if (segments_ == 1) return bytes_.size() - std::min(bytes_.size(), ip_at);
-  const std::size_t payload_bytes = bytes_.size() - payload_at_;
+std::uint64_t Packet::payload_bytes(std::size_t first, std::size_t count) const noexcept {
+  const std::size_t all = bytes_.size() - payload_at_;
+  if (count == segments_) return all;
   const std::size_t begin = first * segment_bytes_;
-  const std::size_t end = std::min(payload_bytes, begin + count * segment_bytes_);
-  return end - begin + count * (payload_at_ - ip_at);
+  return std::min(all, begin + count * segment_bytes_) - begin;
+}
+
+std::uint64_t Packet::wire_bytes(std::size_t first, std::size_t count) const noexcept {
+  return payload_bytes(first, count) + count * (payload_at_ - std::min(payload_at_, ip_at));
 }
 
 PacketBytes Packet::cut(std::size_t first, std::size_t count) const {

@@ -22,6 +22,8 @@ class Packet {
   std::size_t segments() const noexcept { return segments_; }
   // The length of segments [first, first + count) as a line carries them: each with IP and TCP headers of its own.
   std::uint64_t wire_bytes(std::size_t first, std::size_t count) const noexcept;
+  // What of it TCP over IPv4 carries for somebody.
+  std::uint64_t payload_bytes(std::size_t first, std::size_t count) const noexcept;
   // These segments as a packet of their own, with sequence number, lengths, flags and checksums to match.
   PacketBytes cut(std::size_t first, std::size_t count) const;
 
@@ -29,8 +31,8 @@ class Packet {
   std::span<const std::byte> bytes_;
   std::size_t segments_ = 1;
   std::size_t segment_bytes_ = 0;  // payload of each but the last
-  std::size_t tcp_at_ = 0;         // where the TCP header begins, and the payload, in bytes_
-  std::size_t payload_at_ = 0;
+  std::size_t tcp_at_ = 0;         // where the TCP header begins in bytes_
+  std::size_t payload_at_;         // and the payload: at the end, where there is no TCP
 };
 
 }  // namespace vmferry::bench

@@ -89,7 +89,8 @@ class LinkEmulator(unittest.TestCase):
         bits = 8 * after["up"]["bytes"]
         self.assertLessEqual(bits, 1.001 * 20 * (after["time_us"] - before["time_us"]), "more than the line carries")
         self.assertAlmostEqual(bits / after["up"]["busy_us"], 20, delta=0.1)
-        self.assertGreater(after["up"]["bytes"], seen["bytes"])
+        self.assertGreaterEqual(after["up"]["payload_bytes"], seen["bytes"])
+        self.assertAlmostEqual(after["up"]["payload_bytes"] / after["up"]["bytes"], 1448 / 1500, delta=0.01)
         self.assertEqual(after["refused"], 0)
 
     def test_both_directions_are_lines_of_their_own(self):

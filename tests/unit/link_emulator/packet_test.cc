@@ -52,6 +52,7 @@ TEST(Packet, CountsItsSegmentsWithHeadersOfTheirOwn) {
   EXPECT_EQ(packet.wire_bytes(0, 3), 2500U + 3 * 52);
   EXPECT_EQ(packet.wire_bytes(0, 1), 1052U);
   EXPECT_EQ(packet.wire_bytes(2, 1), 552U);
+  EXPECT_EQ(packet.payload_bytes(2, 1), 500U);
   EXPECT_EQ(packet.cut(0, 3), bytes);
 }
 
@@ -82,6 +83,7 @@ TEST(Packet, WhatIsNoTcpToSegmentIsOneSegment) {
   udp[ip_at + 9] = std::byte(17);
   EXPECT_EQ(Packet(udp).segments(), 1U);
   EXPECT_EQ(Packet(udp).wire_bytes(0, 1), udp.size() - ip_at);
+  EXPECT_EQ(Packet(udp).payload_bytes(0, 1), 0U);
   const PacketBytes tcp = tcp_packet(2500);
   for (std::size_t length = 0; length < payload_at + 2; ++length)
     EXPECT_EQ(Packet(std::span(tcp).first(length)).segments(), 1U) << length;
