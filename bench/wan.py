@@ -168,7 +168,7 @@ def play(scene, arguments, keep):
 
 
 def compete(scene, name, disks, arguments):
-    """With a network of its own, so that nothing is left of the one before. What fails is named and the rest goes on."""
+    """With a network of its own, so that nothing is left of the one before. What fails is named; the rest goes on."""
     work = tempfile.mkdtemp(prefix="wan-", dir=arguments.cases)
     run = None
     try:
@@ -191,7 +191,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", required=True, metavar="DIR",
                         help="where the disks are; made there when they are not, 3 times their size; stores too")
-    parser.add_argument("--quick", action="store_true", help="smaller disks: a quarter of the time, no figures to quote")
+    parser.add_argument("--quick", action="store_true", help="smaller disks: a quarter of the time")
     parser.add_argument("--link", action="append", choices=[scene.name for scene in SCENES],
                         help="this one only; may be repeated")
     parser.add_argument("--only", action="append", choices=list(CONTENDERS), help="this one only; may be repeated")

@@ -86,7 +86,8 @@ class Vmferry(Contender):
     """The client knows the store's target by `url`; `local_url` reaches the same store without a line, as its owner."""
 
     def begin(self):
-        self.vmferry, self.vmferry_target = (os.path.join(self.binaries, name) for name in ("vmferry", "vmferry-target"))
+        self.vmferry = os.path.join(self.binaries, "vmferry")
+        self.vmferry_target = os.path.join(self.binaries, "vmferry-target")
         self.store = os.path.join(self.directory, "store")
         self.socket = os.path.join(self.directory, "socket")
         self.local_url = f"unix://{self.socket}"
@@ -95,8 +96,8 @@ class Vmferry(Contender):
         self.url = self.local_url
 
     def serve(self, *options):
-        server = self.target.start([self.vmferry_target, "serve", "--store", self.store, "--socket", self.socket, *options],
-                                   stdout=subprocess.DEVNULL)
+        command = [self.vmferry_target, "serve", "--store", self.store, "--socket", self.socket, *options]
+        server = self.target.start(command, stdout=subprocess.DEVNULL)
         self.servers.insert(0, server)
         wait_for("vmferry-target serve", lambda: os.path.exists(self.socket), server)
 

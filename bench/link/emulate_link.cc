@@ -44,7 +44,9 @@ struct Arguments {
 
 void add_options(CLI::App& app, Arguments& arguments) {
   using Units = std::map<std::string, double>;
-  const auto in = [](const Units& units) { return CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE); };
+  const auto in = [](const Units& units) {
+    return CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE);
+  };
   const auto rate = in(Units{{"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}});
   const auto time = in(Units{{"us", 1}, {"ms", 1e3}, {"s", 1e6}});
   app.add_option("--a-namespace", arguments.a.namespace_file, "as /proc/PID/ns/net")->required();
@@ -85,7 +87,8 @@ class Waiter {
     if (at == alarm_) return;
     alarm_ = at;
     const auto count = at.count();
-    const itimerspec when{.it_interval = {}, .it_value = {.tv_sec = count / 1'000'000'000, .tv_nsec = count % 1'000'000'000}};
+    constexpr Time::rep second = 1'000'000'000;
+    const itimerspec when{.it_interval = {}, .it_value = {.tv_sec = count / second, .tv_nsec = count % second}};
     checked(::timerfd_settime(timer_, TFD_TIMER_ABSTIME, &when, nullptr), "timerfd");
   }
   // Waits; says whether this descriptor was among those that woke it up.

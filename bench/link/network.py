@@ -6,8 +6,8 @@
         print(network.link("controller").counters())
 
 Hosts share files and everything else but the network. Nothing has a name outside of this process, and nothing stays:
-when it ends, however it does, each namespace's keeper kills what still runs in it, and the namespace goes with it. Needs
-root and /dev/net/tun; `why_not()` says what is missing.
+when it ends, however it does, each namespace's keeper kills what still runs in it, and the namespace goes with it.
+Needs root and /dev/net/tun; `why_not()` says what is missing.
 """
 
 import json

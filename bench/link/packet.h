@@ -1,6 +1,6 @@
-// Packet: what a tun device with IFF_VNET_HDR hands over: a virtio_net_hdr, then an IP packet. With TSO on, one TCP/IPv4
-// packet may hold up to 64 KiB of payload that a real line would carry as many segments. Here they are counted, and
-// some of them cut out as a packet of their own. Everything else (UDP, ICMP, IPv6) is one segment.
+// Packet: what a tun device with IFF_VNET_HDR hands over: a virtio_net_hdr, then an IP packet. With TSO on, one
+// TCP/IPv4 packet may hold up to 64 KiB of payload that a real line would carry as many segments. Here they are
+// counted, and some of them cut out as a packet of their own. Everything else (UDP, ICMP, IPv6) is one segment.
 #pragma once
 
 #include <cstddef>
