@@ -29,7 +29,7 @@ _vmferry() {
       backup) options+=' --name --source --exact --keep --disk --skip-disk --adopt --no-delta --compression' ;;
       points) options+=' --max-age' ;;
       ls) options+=' --recursive --at' ;;
-      restore) options+=' --output --format --disk --at --force --keep-going' ;;
+      restore) options+=' --output --format --disk --at --force --resume --keep-going' ;;
       cat) options+=' --at' ;;
       verify) options+=' --pull --at' ;;
       inspect) options+=' --source' ;;
@@ -53,7 +53,7 @@ _vmferry_target() {
   prev=${COMP_WORDS[COMP_CWORD - 1]}
   case $prev in --store | --socket) COMPREPLY=($(compgen -f -- "$cur")) && return ;; esac
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W '--store --socket --dry-run --json --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W '--store --socket --pin-days --dry-run --json --help --version' -- "$cur"))
   else
     COMPREPLY=($(compgen -W 'init serve status delete key' -- "$cur"))
   fi

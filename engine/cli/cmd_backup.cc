@@ -1,6 +1,9 @@
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <future>
 #include <nlohmann/json.hpp>
 
+#include "engine/backup/backup_job.h"
 #include "engine/catalog/catalog.h"
 #include "engine/cli/command.h"
 #include "engine/cli/interrupts.h"
@@ -120,11 +123,31 @@ std::optional<catalog::PointTraffic> traffic_in(catalog::Catalog& catalog, const
   }
 }
 
+// A connection that is being made while the file systems are read: both take their time, and neither needs the other.
+// Its end is waited for in any case, and what was made is closed.
+class Connecting {
+ public:
+  explicit Connecting(std::function<std::unique_ptr<TargetConnection>()> connect)
+      : made_(std::async(std::launch::async, std::move(connect))) {}
+
+  // Both throw what connecting threw; look() where that is known by then.
+  void look(std::chrono::milliseconds wait) {
+    if (!connection_ && made_.wait_for(wait) == std::future_status::ready) connection_ = made_.get();
+  }
+  TargetConnection& get() {
+    if (!connection_) connection_ = made_.get();
+    return *connection_;
+  }
+
+ private:
+  std::future<std::unique_ptr<TargetConnection>> made_;
+  std::unique_ptr<TargetConnection> connection_;
+};
+
 int run_backup_command(const Settings& settings, const BackupArguments& arguments) {
   const backup::Source source = backup::Source::open(arguments.path, source_options(arguments));
   const auto catalog = catalog::Catalog::open(settings.catalog);
   const catalog::ClientIdentity client = catalog->client();
-  const auto connection = connect_target(settings.target, {client.uuid, client.name}, Access::write);
 
   backup::BackupOptions options;
   options.name = arguments.name;
@@ -141,7 +164,12 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   RestorePoint point;
   {
     BackupProgress progress(settings);
-    point = backup::run_backup(source, options, connection->session(), *catalog, progress, cancelled());
+    Connecting target([&] { return connect_target(settings.target, {client.uuid, client.name}, Access::write); });
+    backup::BackupJob job(source, options, *catalog, progress, cancelled());
+    // A store that is not there, or a URL that is none, is told before the disks are read.
+    target.look(has_line(settings.target) ? std::chrono::milliseconds(50) : std::chrono::minutes(1));
+    job.prepare([&] { target.look(std::chrono::milliseconds(0)); });
+    point = job.run(target.get().session());
   }
   const int exit_code = point.report.warnings.empty() ? exit_done : exit_warnings;
   const auto traffic = traffic_in(*catalog, point.uuid);

@@ -20,6 +20,7 @@ constexpr std::chrono::seconds grace{10};
 struct Settings {
   std::string directory, socket;
   std::size_t sessions_max = 16;
+  unsigned pin_days = store::StoreOptions{}.pin_days;
   ServeOptions options;
 };
 
@@ -62,9 +63,11 @@ Outcome serve(const Settings& settings, const Invocation& invocation) {
   const std::string socket = settings.socket.empty() ? (directory / "serve.sock").string()
                                                      : std::filesystem::absolute(settings.socket).string();
   StopSignals signals;  // before any thread is there
-  const auto opened = store::Store::open(directory, {.socket = socket});
+  const auto opened = store::Store::open(directory, {.pin_days = settings.pin_days, .socket = socket});
   const auto listener = listen_unix(socket);
-  SessionPool pool(*opened, settings.sessions_max, settings.options);
+  ServeOptions options = settings.options;
+  options.read_priority = std::make_shared<ReadPriority>();
+  SessionPool pool(*opened, settings.sessions_max, options);
 
   std::string text;
   for (const Warning& note : opened->notes()) text += "note: " + note.object + ": " + note.message + "\n";
@@ -91,6 +94,12 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--socket", settings->socket, "the socket; default: DIR/serve.sock")->type_name("PATH");
   command->add_option("--sessions", settings->sessions_max, "sessions at a time; more wait")
       ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--pin-days", settings->pin_days,
+                   "what an unfinished backup sent is kept for so many days after its last try; 0: not kept")
+      ->check(CLI::Range(0, 3650))
+      ->type_name("N")
       ->capture_default_str();
   command
       ->add_option("--rebuild-level", settings->options.rebuild_compression_level,

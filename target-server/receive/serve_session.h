@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "protocol/transport/transport.h"
+#include "target-server/serve/read_priority.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
@@ -18,6 +20,7 @@ struct ServeOptions {
   std::size_t verify_threads = 1;        // decode and check frames, rebuild deltas, beside the receiving thread
   std::size_t queue_bytes_max = 8u << 20;
   int rebuild_compression_level = rebuild_compression_level_default;
+  std::shared_ptr<ReadPriority> read_priority;  // one for all sessions of a server; null: restores have none
 };
 
 void serve_session(Transport& transport, store::Store& store, const ServeOptions& options = {});

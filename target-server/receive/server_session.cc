@@ -67,7 +67,7 @@ ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, w
       client_uuid_(peer.client_uuid),
       takes_deltas_((peer.features & wire::feature_deltas) != 0),
       options_(options),
-      reading_(store, writer, transport) {}
+      reading_(store, writer, transport, options.read_priority) {}
 
 ServerSession::~ServerSession() { keep_what_arrived(); }
 
@@ -163,9 +163,10 @@ void ServerSession::open_backup(const messages::Control& question) {
   if (store_.any_lost()) lost = store_.lost(lost_ids_max);
   drop_what_reaches_lost(store_, lost, base_uuids);
   const IntakeLimits intake_limits{options_.verify_threads, options_.queue_bytes_max,
-                                   options_.rebuild_compression_level};
+                                   options_.rebuild_compression_level, options_.read_priority};
   auto opened = std::make_unique<Backup>(store_, intake_limits, intake_events());
   opened->lease = store_.lease(client_uuid_, opening.machine_uuid, base_uuids);
+  store_.pin(client_uuid_, opening.machine_uuid, opening.machine_name);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
   opened->lost_at_open = std::move(lost);
@@ -228,6 +229,7 @@ void ServerSession::commit(std::uint64_t request) {
   if (missing.empty()) {
     store_.sync();  // what the check found may be another session's, and not durable yet
     const RestorePoint stored = store_.add_point(point);
+    store_.unpin(client_uuid_, point.machine_uuid);
     backup_.reset();
     committed.set_committed(true);
     wire::send_point(writer_, request, stored);
