@@ -137,6 +137,8 @@ Bytes name_key(MftReference parent, std::u16string_view upcased, std::u16string_
   return std::move(out).take();
 }
 
+bool is_name_key(ByteView key) { return !key.empty() && key[0] == static_cast<std::byte>(name_kind); }
+
 Bytes name_prefix(MftReference parent) {
   ByteWriter out;
   put_name_prefix(out, parent);

@@ -73,10 +73,12 @@ struct RecordEntry {
 };
 
 Bytes name_key(MftReference parent, std::u16string_view upcased, std::u16string_view exact);
+bool is_name_key(ByteView key);
 Bytes name_prefix(MftReference parent);                                   // every name of a directory begins so
 Bytes name_prefix(MftReference parent, std::u16string_view upcased);      // every name that is equal but for case
 Bytes record_key(MftReference record, std::uint16_t part = 0);
 Bytes encode_name(const NameEntry& entry);
+bool is_root_itself(const NameEntry& entry);  // the root's own name, ".", in itself
 NameEntry decode_name(ByteView key, ByteView value);
 Bytes encode_record(const RecordEntry& entry);
 RecordEntry decode_record(ByteView key, ByteView value);
@@ -88,9 +90,6 @@ class FileIndexReader {
  public:
   FileIndexReader(TreeRoot root, ChunkSource& source);
 
-  // Names of a directory in key order, short names too; not the root's own name in itself. Stops where visit returns
-  // false. visit may call this reader again.
-  void list(MftReference directory, const std::function<bool(const NameEntry&)>& visit);
   // Case-insensitive (by upcase_simple); an exact match wins over one that differs by case.
   std::optional<NameEntry> find(MftReference directory, std::u16string_view name);
   // "a/b/c" or "a\\b\\c", from the root; "" is the root itself. nullopt where it does not exist.

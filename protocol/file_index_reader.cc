@@ -18,10 +18,6 @@ bool begins_with(ByteView key, ByteView prefix) {
               "MFT record " + std::to_string(mft_record_number(record)), std::string(why));
 }
 
-bool is_root_itself(const NameEntry& entry) {
-  return entry.name == u"." && mft_record_number(entry.record) == mft_record_number(entry.parent);
-}
-
 // The root's names carry its sequence number; nothing else in the index does.
 NameEntry root_entry(TreeCursor& cursor) {
   NameEntry root;
@@ -42,18 +38,12 @@ NameEntry root_entry(TreeCursor& cursor) {
 
 }  // namespace
 
+bool is_root_itself(const NameEntry& entry) {
+  return entry.name == u"." && mft_record_number(entry.record) == mft_record_number(entry.parent);
+}
+
 FileIndexReader::FileIndexReader(TreeRoot root, ChunkSource& source)
     : root_(root), source_(source), cursor_(std::make_unique<TreeCursor>(root, source)) {}
-
-void FileIndexReader::list(MftReference directory, const std::function<bool(const NameEntry&)>& visit) {
-  const Bytes prefix = name_prefix(directory);
-  TreeCursor cursor(root_, source_);
-  for (cursor.seek(prefix); !cursor.at_end() && begins_with(cursor.entry().key, prefix); cursor.next()) {
-    const NameEntry entry = decode_name(cursor.entry().key, cursor.entry().value);
-    if (is_root_itself(entry)) continue;
-    if (!visit(entry)) return;
-  }
-}
 
 std::optional<NameEntry> FileIndexReader::find(MftReference directory, std::u16string_view name) {
   const Bytes prefix = name_prefix(directory, upcase_simple(name));

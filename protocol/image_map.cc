@@ -110,7 +110,8 @@ TreeRoot ImageMapWriter::finish(std::uint64_t disk_bytes) {
 }
 
 struct ImageMapReader::State {
-  State(const TreeRoot& root, std::uint64_t bytes, ChunkSource& source) : cursor(root, source), disk_bytes(bytes) {}
+  State(const TreeRoot& root, std::uint64_t bytes, ChunkSource& source, TreeWalk walk)
+      : cursor(root, source, walk), disk_bytes(bytes) {}
 
   TreeCursor cursor;
   std::uint64_t disk_bytes;
@@ -127,8 +128,8 @@ struct ImageMapReader::State {
   }
 };
 
-ImageMapReader::ImageMapReader(TreeRoot root, std::uint64_t disk_bytes, ChunkSource& source)
-    : state_(std::make_unique<State>(root, disk_bytes, source)) {}
+ImageMapReader::ImageMapReader(TreeRoot root, std::uint64_t disk_bytes, ChunkSource& source, TreeWalk walk)
+    : state_(std::make_unique<State>(root, disk_bytes, source, walk)) {}
 ImageMapReader::~ImageMapReader() = default;
 
 std::optional<MapEntry> ImageMapReader::at(std::uint64_t offset) {

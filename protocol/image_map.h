@@ -47,7 +47,8 @@ class ImageMapWriter {
 // no overlap as it goes (Error{malformed}). One thread.
 class ImageMapReader {
  public:
-  ImageMapReader(TreeRoot root, std::uint64_t disk_bytes, ChunkSource& source);
+  ImageMapReader(TreeRoot root, std::uint64_t disk_bytes, ChunkSource& source,
+                 TreeWalk walk = TreeWalk::here_and_there);
   ~ImageMapReader();
 
   // The entry that holds `offset`, clipped to begin there; nullopt at or past the disk's end.

@@ -58,11 +58,14 @@ struct TreeNode {
 };
 TreeNode parse_tree_node(ByteView node);
 
+// How a tree is read: here and there, or from a place onwards, which is worth many nodes at once from the beginning.
+enum class TreeWalk { here_and_there, onwards };
+
 // TreeCursor: walks a tree in key order from any key. It fetches the nodes ahead in one batch per inner node.
 // One thread. Throws what the source throws, and Error{malformed} for a node of the wrong level or order.
 class TreeCursor {
  public:
-  TreeCursor(TreeRoot root, ChunkSource& source);
+  TreeCursor(TreeRoot root, ChunkSource& source, TreeWalk walk = TreeWalk::here_and_there);
   ~TreeCursor();
 
   void seek(ByteView key);  // the first entry with key >= this; forward seeks within the leaf are cheap

@@ -6,7 +6,7 @@
 namespace vmferry {
 
 struct TreeCursor::State {
-  State(const TreeRoot& tree_root, ChunkSource& source) : root(tree_root), path(tree_root, source) {}
+  State(const TreeRoot& tree_root, ChunkSource& source, TreeWalk walk) : root(tree_root), path(tree_root, source, walk) {}
 
   TreeRoot root;
   tree::TreePath path;
@@ -42,7 +42,8 @@ struct TreeCursor::State {
   }
 };
 
-TreeCursor::TreeCursor(TreeRoot root, ChunkSource& source) : state_(std::make_unique<State>(root, source)) {}
+TreeCursor::TreeCursor(TreeRoot root, ChunkSource& source, TreeWalk walk)
+    : state_(std::make_unique<State>(root, source, walk)) {}
 TreeCursor::~TreeCursor() = default;
 
 void TreeCursor::seek(ByteView key) {

@@ -20,6 +20,9 @@ constexpr std::size_t window_max = 128;
 
 }  // namespace
 
+TreePath::TreePath(const TreeRoot& root, ChunkSource& source, TreeWalk walk)
+    : root_(root), source_(source), window_min_(walk == TreeWalk::onwards ? window_max : 1), window_(window_min_) {}
+
 void TreePath::load_root() {
   if (root_.levels == 0 || root_.levels > limits::tree_depth_max) throw_malformed("a bad number of levels");
   Step step;
@@ -37,7 +40,7 @@ void TreePath::check(const Step& step, std::uint8_t level) const {
 
 void TreePath::descend(ByteView key, std::uint8_t level) {
   if (steps_.empty()) load_root();
-  window_ = 1;
+  window_ = window_min_;
   const std::size_t depth = static_cast<std::size_t>(root_.levels - 1 - level);
   if (steps_.size() > depth + 1) steps_.resize(depth + 1);
   for (std::size_t i = 0; i < depth; ++i) {
@@ -47,7 +50,7 @@ void TreePath::descend(ByteView key, std::uint8_t level) {
       if (steps_[i].at == at) continue;
       steps_.resize(i + 1);
     }
-    push_child(at, 1);
+    push_child(at, window_min_);
   }
 }
 

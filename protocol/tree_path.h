@@ -1,6 +1,6 @@
 // TreePath: the nodes from a tree's root down to a place in it, kept while one moves along. Inside of the trees: others
-// use TreeCursor. It fetches children ahead in batches where the caller walks on, one at a time where it jumps, and
-// checks every node against its parent: level, first key, last key, entries. One thread.
+// use TreeCursor. It fetches children ahead in batches where the caller walks on, one at a time where it jumps (in batches
+// then too, where it is to walk onwards), and checks every node against its parent: level, first key, last key, entries. One thread.
 #pragma once
 
 #include <deque>
@@ -16,7 +16,7 @@ namespace vmferry::tree {
 
 class TreePath {
  public:
-  TreePath(const TreeRoot& root, ChunkSource& source) : root_(root), source_(source) {}
+  TreePath(const TreeRoot& root, ChunkSource& source, TreeWalk walk = TreeWalk::here_and_there);
 
   // Loads the path to the node at `level` that holds `key` or the place where it would be, reusing what is loaded.
   // The tree must have that level.
@@ -43,8 +43,9 @@ class TreePath {
 
   TreeRoot root_;
   ChunkSource& source_;
+  const std::size_t window_min_;
   std::vector<Step> steps_;
-  std::size_t window_ = 1;
+  std::size_t window_;
 };
 
 }  // namespace vmferry::tree

@@ -44,6 +44,7 @@ class BackupEvents {
   virtual void warning(const Warning& warning) { static_cast<void>(warning); }
 };
 
+// In one session that is there already; backup_job.h has the same in steps, for a target that may go away.
 // Throws Error; Error{cancelled} soon after `cancel` becomes true. The result is the point as the target stored it,
 // its report filled in (sent, received, stored and elapsed are final).
 RestorePoint run_backup(const Source& source, const BackupOptions& options, target::TargetSession& session,

@@ -17,15 +17,8 @@ constexpr int attempts_max = 3;
 constexpr std::chrono::milliseconds progress_every{250};
 constexpr std::size_t slab_body_bytes = 2u << 20;
 constexpr std::size_t map_sort_bytes = 16u << 20;
-constexpr std::size_t layout_sort_bytes = 24u << 20;     // of all disks' layouts together, per sorter
-constexpr std::size_t layout_sort_bytes_min = 1u << 20;
 constexpr std::size_t siblings_max = 64;                  // looked at for a machine without a point of its own
 constexpr std::size_t file_chunks_max = 60000;            // in all files of a point: it is read whole
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 unsigned threads_or_all(unsigned threads) {
   return threads != 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
@@ -71,84 +64,76 @@ struct BackupRun::Attempt {
   std::unique_ptr<ChunkSender> sender;
 };
 
-BackupRun::BackupRun(const Source& source, const BackupOptions& options, target::TargetSession& session,
-                     catalog::Catalog& catalog, BackupEvents& events, const std::atomic<bool>& cancel)
-    : source_(source),
-      options_(options),
+BackupRun::BackupRun(const BackupParts& parts, target::TargetSession& session)
+    : parts_(parts),
+      source_(parts.source),
+      options_(parts.options),
+      identity_(parts.identity),
+      catalog_(parts.catalog),
+      events_(parts.events),
+      layouts_(parts.layout.disks),
       session_(session),
-      catalog_(catalog),
-      events_(events),
-      cancel_(cancel),
-      started_(std::chrono::steady_clock::now()),
-      taken_ms_(now_ms()),
+      facts_(session.facts()),
       counts_before_(session.counts()),
-      chunker_(session.facts().chunking),
-      key_(session.facts().domain_key) {}
+      chunker_(facts_.chunking),
+      notes_(parts.source.notes()) {
+  notes_.insert(notes_.end(), parts.layout.notes.begin(), parts.layout.notes.end());
+  if (parts.session_number > 1)
+    notes_.push_back("the target went away meanwhile, and " + std::to_string(parts.session_number) +
+                     " sessions were needed: " + std::to_string(parts.former_sessions.sent_bytes) +
+                     " of the bytes were sent before the last one, and what arrived of them was not sent again");
+}
 
-void BackupRun::warn(Warning warning) {
-  events_.warning(warning);
-  warnings_.push_back(std::move(warning));
+void throw_if_cancelled(const std::atomic<bool>& cancel) {
+  if (cancel) throw Error(ErrorCode::cancelled, "the backup was stopped", {}, "what arrived counts next time");
+}
+
+TransportCounts BackupRun::moved() const {
+  const TransportCounts now = session_.counts();
+  return {parts_.former_sessions.sent_bytes + now.sent_bytes - counts_before_.sent_bytes,
+          parts_.former_sessions.received_bytes + now.received_bytes - counts_before_.received_bytes};
 }
 
 void BackupRun::tick(const Attempt* attempt) {
-  if (cancel_) throw Error(ErrorCode::cancelled, "the backup was stopped", {}, "what arrived counts next time");
+  throw_if_cancelled(parts_.cancel);
   const auto now = std::chrono::steady_clock::now();
   if (attempt == nullptr || now - last_progress_ < progress_every) return;
   last_progress_ = now;
-  events_.progress(std::min(total_bytes_, attempt->counts.read_bytes), total_bytes_,
-                   session_.counts().sent_bytes - counts_before_.sent_bytes);
+  const std::uint64_t total_bytes = parts_.layout.data_bytes;
+  events_.progress(std::min(total_bytes, attempt->counts.read_bytes), total_bytes, moved().sent_bytes);
+}
+
+void BackupRun::open() { opened_ = session_.open_backup(opening()); }
+
+const RestorePoint* BackupRun::base_with(const Uuid& point) const {
+  const auto found = std::ranges::find(opened_.bases, point, &RestorePoint::uuid);
+  return found == opened_.bases.end() ? nullptr : &*found;
+}
+
+void BackupRun::close() noexcept {
+  try {
+    session_.close_backup();
+  } catch (const Error&) {  // what was done before is what counts
+  }
 }
 
 RestorePoint BackupRun::run() {
-  identity_ = identify(source_, options_.name, catalog_, session_);
-  const std::unique_ptr<catalog::MachineLock> lock = catalog_.lock_machine(identity_.machine);
-  notes_ = source_.notes();
-  events_.phase("reading the file system");
-  build_layouts();
-
-  const target::BackupOpened opened = session_.open_backup(opening());
   try {
-    RestorePoint point = run_opened(opened.bases.empty() ? nullptr : &opened.bases.front());
+    RestorePoint point = attempts();
     remember(point);
     return point;
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::unreachable) try {
-        session_.close_backup();
-      } catch (const Error&) {  // the first error is the one to tell
-      }
+    if (error.code() != ErrorCode::unreachable) close();
     throw;
   }
 }
 
-std::unique_ptr<DiskLayout> BackupRun::build_layout(const SourceDisk& disk, bool suspended) const {
-  LayoutOptions layout;
-  layout.keep = options_.keep;
-  layout.suspended = suspended;
-  layout.sandbox = options_.sandbox;
-  layout.spool_directory = options_.spool_directory;
-  layout.sort_memory_bytes = std::max(layout_sort_bytes_min, layout_sort_bytes / source_.disks().size());
-  return DiskLayout::build(*disk.disk, layout, disk.key);
-}
-
-void BackupRun::build_layouts() {
-  bool hibernated = false;
-  for (const SourceDisk& disk : source_.disks()) {
-    tick(nullptr);
-    layouts_.push_back(build_layout(disk, source_.suspended()));
-    hibernated = hibernated || layouts_.back()->hibernated();
-  }
-  // Windows sleeps on one disk and may have the others in its memory: then nothing is left out on any.
-  for (std::size_t i = 0; hibernated && !source_.suspended() && i < layouts_.size(); ++i) {
-    if (layouts_[i]->hibernated()) continue;
-    tick(nullptr);
-    layouts_[i].reset();
-    layouts_[i] = build_layout(source_.disks()[i], true);
-  }
-  for (const auto& layout : layouts_) {
-    total_bytes_ += layout->bytes().data;
-    for (const Warning& warning : layout->warnings()) warn(warning);
-    notes_.insert(notes_.end(), layout->notes().begin(), layout->notes().end());
-  }
+RestorePoint BackupRun::found_committed(RestorePoint point, const TransportCounts& moved) {
+  point.report.sent_bytes = moved.sent_bytes;
+  point.report.received_bytes = moved.received_bytes;
+  point.report.notes.push_back("the target went away before it said that the point is committed: it is");
+  remember(point);
+  return point;
 }
 
 // A machine that was never backed up may be another one's clone, or run the same system: its files are the basis then.
@@ -156,7 +141,7 @@ std::optional<Uuid> BackupRun::likeliest_sibling() const {
   std::optional<Uuid> best;
   int best_likeness = -1;
   for (const RestorePoint& point :
-       catalog_.last_points_of_others(session_.facts().store_uuid, identity_.machine, siblings_max)) {
+       catalog_.last_points_of_others(facts_.store_uuid, identity_.machine, siblings_max)) {
     int likeness = 0;
     for (std::size_t i = 0; i < layouts_.size(); ++i) {
       const PointDisk* disk = former_disk_of(point, {}, source_.disks()[i].key);
@@ -179,15 +164,16 @@ target::BackupOpening BackupRun::opening() const {
   opening.machine_name = identity_.name;
   for (const DiskIdentity& disk : identity_.disks) opening.disk_uuids.push_back(disk.remembered ? disk.uuid : Uuid{});
   opening.adopt = options_.adopt;
-  if (const auto last = catalog_.last_point(session_.facts().store_uuid, identity_.machine))
+  if (const auto last = catalog_.last_point(facts_.store_uuid, identity_.machine))
     opening.base_candidates.push_back(last->uuid);
   else if (const auto sibling = likeliest_sibling())
     opening.base_candidates.push_back(*sibling);
   return opening;
 }
 
-RestorePoint BackupRun::run_opened(const RestorePoint* base) {
-  nodes_ = std::make_unique<NodeSource>(catalog_, session_.facts().domain_uuid, key_, session_.chunks(),
+RestorePoint BackupRun::attempts() {
+  const RestorePoint* base = opened_.bases.empty() ? nullptr : &opened_.bases.front();
+  nodes_ = std::make_unique<NodeSource>(catalog_, facts_.domain_uuid, facts_.domain_key, session_.chunks(),
                                         options_.spool_directory);
   nodes_for_catalog_.emplace(options_.spool_directory);
   for (int i = 0; i < attempts_max; ++i) {
@@ -196,8 +182,8 @@ RestorePoint BackupRun::run_opened(const RestorePoint* base) {
       CommitResult result = attempt(base);
       if (result.committed) {
         BackupReport& report = result.point.report;
-        report.sent_bytes = session_.counts().sent_bytes - counts_before_.sent_bytes;
-        report.received_bytes = session_.counts().received_bytes - counts_before_.received_bytes;
+        report.sent_bytes = moved().sent_bytes;
+        report.received_bytes = moved().received_bytes;
         report.stored_bytes = result.stored_bytes;
         return std::move(result.point);
       }
@@ -228,6 +214,7 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   traffic_ = std::make_unique<TrafficLedger>();
   attempt.sender = std::make_unique<ChunkSender>(session_, *attempt.pool, *traffic_, options_.signatures, sending);
 
+  if (base != nullptr) bring_trees(*base);
   for (std::size_t i = 0; i < source_.disks().size(); ++i) send_disk(attempt, i);
   for (const SourceFile& file : source_.files()) attempt.files.push_back(send_file(attempt, file));
   attempt.sender->finish();
@@ -235,13 +222,29 @@ target::CommitResult BackupRun::attempt(const RestorePoint* base) {
   tick(&attempt);
 
   events_.phase("committing");
-  return session_.commit(point_of(attempt, base));
+  const RestorePoint point = point_of(attempt, base);
+  offered_point_ = point.uuid;
+  CommitResult result = session_.commit(point);
+  offered_point_ = {};
+  return result;
+}
+
+// All that the former disks' trees are looked up for, in as many round trips as they have levels.
+void BackupRun::bring_trees(const RestorePoint& base) {
+  std::vector<TreeRoot> trees;
+  for (std::size_t i = 0; i < source_.disks().size(); ++i) {
+    const PointDisk* former = former_disk_of(base, identity_.disks[i].uuid, source_.disks()[i].key);
+    if (former == nullptr) continue;
+    trees.push_back(former->image_map);
+    for (const PointVolume& volume : former->volumes) trees.push_back(volume.file_index);
+  }
+  nodes_->bring(trees);
 }
 
 // Every chunk of the base point was signed when its backup ended, unless the signatures were lost since.
 bool BackupRun::sign_known(const RestorePoint* base) const {
   return options_.signatures != nullptr && base != nullptr &&
-         options_.signatures->signed_up_to(session_.facts().store_uuid, base->machine_uuid) != base->uuid;
+         options_.signatures->signed_up_to(facts_.store_uuid, base->machine_uuid) != base->uuid;
 }
 
 void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
@@ -267,13 +270,13 @@ void BackupRun::send_disk(Attempt& attempt, std::size_t index) {
 
   MapSpool map(options_.spool_directory, map_sort_bytes);
   DiskPass(*disk.disk, static_cast<std::uint32_t>(index), layout, former_disk.get(), map,
-           {chunker_, key_, *attempt.pool, *attempt.sender, *traffic_, attempt.counts, sign_known(attempt.base),
+           {chunker_, facts_.domain_key, *attempt.pool, *attempt.sender, *traffic_, attempt.counts, sign_known(attempt.base),
             [&] { tick(&attempt); }})
       .run();
   former_disk.reset();
 
   trees.begin_tree(former != nullptr ? &former->image_map : nullptr);
-  point.image_map = map.write(layout, disk.disk->size_bytes(), key_,
+  point.image_map = map.write(layout, disk.disk->size_bytes(), facts_.domain_key,
                               [&](const ChunkId& id, ByteView node) { trees.emit(id, node); });
   trees.finish();
   attempt.disks.push_back(std::move(point));
@@ -288,7 +291,7 @@ void BackupRun::send_index(Attempt& attempt, DiskLayout& layout, std::uint32_t v
   std::optional<FormerNames> names;
   if (former_disk != nullptr && former_root != nullptr)
     names.emplace(*former_root, *nodes_, attempt.base->machine_uuid == identity_.machine);
-  TreeBuilder builder(key_, [&](const ChunkId& id, ByteView node) {
+  TreeBuilder builder(facts_.domain_key, [&](const ChunkId& id, ByteView node) {
     if (trees.emit(id, node) && names) names->new_node(node);
   });
   layout.file_index(volume, [&](ByteView key, ByteView value) { builder.add(key, value); });
@@ -305,7 +308,7 @@ PointFile BackupRun::send_file(Attempt& attempt, const SourceFile& file) {
   stream.bytes = file.size_bytes;
   const AccountNumber account = traffic_->open(static_cast<std::uint32_t>(source_.disks().size()), stream);
   traffic_->read(account, file.size_bytes);
-  ChunkStep step(chunker_, key_, [&](const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
+  ChunkStep step(chunker_, facts_.domain_key, [&](const StreamCutter::Cut& cut, const SlabPointer& slab, ByteView content) {
     attempt.sender->add(cut.id, slab, content, {false, account, 0, nullptr});
     point.chunks.push_back(cut.id);
     point.chunk_lengths.push_back(cut.length);
@@ -340,9 +343,9 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   const catalog::ClientIdentity client = catalog_.client();
   point.client_uuid = client.uuid;
   point.client_name = client.name;
-  point.domain_uuid = session_.facts().domain_uuid;
+  point.domain_uuid = facts_.domain_uuid;
   point.source = source_.kind();
-  point.taken_ms = taken_ms_;
+  point.taken_ms = parts_.taken_ms;
   point.exact = options_.keep.exact;
   point.is_vmx = source_.is_vmx();
   point.disks = std::move(attempt.disks);
@@ -350,7 +353,7 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   point.software = "vmferry 0.1.0";
 
   BackupReport& report = point.report;
-  report.warnings = warnings_;
+  report.warnings = parts_.layout.warnings;
   report.notes = notes_;
   if (options_.signatures != nullptr && !options_.signatures->problem().empty())
     report.notes.push_back("the signature file was of no use, so changed chunks go whole: " +
@@ -372,11 +375,10 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   report.delta_wire_bytes = sent.delta_wire_bytes;
   report.node_wire_bytes = sent.node_wire_bytes;
   report.whole_again_chunks = sent.whole_again;
-  const TransportCounts counts = session_.counts();
-  report.sent_bytes = counts.sent_bytes - counts_before_.sent_bytes;
-  report.received_bytes = counts.received_bytes - counts_before_.received_bytes;
+  report.sent_bytes = moved().sent_bytes;
+  report.received_bytes = moved().received_bytes;
   report.elapsed_ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - parts_.started).count());
   return point;
 }
 
@@ -384,7 +386,7 @@ catalog::PointTraffic BackupRun::traffic_of(const RestorePoint& point) const {
   std::vector<std::string> keys;
   for (const SourceDisk& disk : source_.disks()) keys.push_back(disk.key);
   catalog::PointTraffic traffic = name_traffic(*traffic_, layouts_, keys);
-  traffic.point.identify(session_.facts().store_uuid, point);
+  traffic.point.identify(facts_.store_uuid, point);
   return traffic;
 }
 
@@ -406,7 +408,7 @@ void BackupRun::remember(RestorePoint& point) {
     point.report.notes.push_back(std::string("what each file sent was not kept: ") + error.what());
   }
   try {
-    const std::unique_ptr<catalog::Catalog::Commit> commit = catalog_.begin_commit(session_.facts().domain_uuid);
+    const std::unique_ptr<catalog::Catalog::Commit> commit = catalog_.begin_commit(facts_.domain_uuid);
     const auto keep = [&](const ChunkId& id, ByteView node) { commit->node(id, node); };
     nodes_->fetched().visit(keep);
     nodes_for_catalog_->visit(keep);
@@ -414,10 +416,10 @@ void BackupRun::remember(RestorePoint& point) {
     for (const PointDisk& disk : point.disks)
       if (disk.uuid_made_up) commit->made_up_uuid("disk", disk_memory_name(identity_.name, disk.key), disk.uuid);
     if (traffic) commit->traffic(*traffic);
-    commit->finish(session_.facts().store_uuid, point);
+    commit->finish(facts_.store_uuid, point);
     catalog_.trim_nodes();
     if (options_.signatures != nullptr) {
-      options_.signatures->set_signed_up_to(session_.facts().store_uuid, identity_.machine, point.uuid);
+      options_.signatures->set_signed_up_to(facts_.store_uuid, identity_.machine, point.uuid);
       trim_signatures(point);
     }
   } catch (const Error& error) {
@@ -427,7 +429,7 @@ void BackupRun::remember(RestorePoint& point) {
     point.report.warnings.push_back(std::move(warning));
   }
   point.report.elapsed_ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - parts_.started).count());
 }
 
 }  // namespace vmferry::backup

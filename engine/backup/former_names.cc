@@ -21,8 +21,6 @@ std::uint64_t name_hash(const std::u16string& name) {
   return checksum64(std::as_bytes(std::span(upcased.data(), upcased.size())));
 }
 
-bool is_name(ByteView key) { return !key.empty() && key[0] == std::byte{'N'}; }
-
 std::uint64_t distance(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; }
 
 }  // namespace
@@ -31,7 +29,7 @@ void FormerNames::new_node(ByteView node) try {
   tree::FlatNode parsed;
   parsed.parse(node);
   if (parsed.level() != 0) return;
-  for (std::size_t i = 0; i < parsed.size() && is_name(parsed.key(i)); ++i) new_name(parsed.key(i), parsed.value(i));
+  for (std::size_t i = 0; i < parsed.size() && is_name_key(parsed.key(i)); ++i) new_name(parsed.key(i), parsed.value(i));
 } catch (const Error& error) {
   throw_former_unreadable(error);
 }
@@ -81,7 +79,7 @@ void FormerNames::consider(const NameEntry& former) {
 void FormerNames::look_for_equal_names() {
   TreeCursor names(former_index_, nodes_);
   const Bytes first{std::byte{'N'}};
-  for (names.seek(first); !names.at_end() && is_name(names.entry().key); names.next())
+  for (names.seek(first); !names.at_end() && is_name_key(names.entry().key); names.next())
     consider(decode_name(names.entry().key, names.entry().value));
   for (const NewFile& file : files_)
     if (const MftReference former = file.best != 0 ? file.best : file.of_same_size; former != 0)

@@ -97,13 +97,18 @@ std::string disk_memory_name(const std::string& machine_name, const std::string&
   return machine_name + "/" + disk_key;
 }
 
+std::string machine_name_of(const Source& source, const std::string& name) {
+  const std::string& chosen = name.empty() ? source.default_name() : name;
+  if (!valid_machine_name(chosen))
+    throw Error(ErrorCode::usage, "this cannot be a machine's name", chosen,
+                "give another one with --name (no '/', '@', ':' or '\\', at most 255 bytes)");
+  return chosen;
+}
+
 Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
                   target::TargetSession& session) {
   Identity identity;
-  identity.name = name.empty() ? source.default_name() : name;
-  if (!valid_machine_name(identity.name))
-    throw Error(ErrorCode::usage, "this cannot be a machine's name", identity.name,
-                "give another one with --name (no '/', '@', ':' or '\\', at most 255 bytes)");
+  identity.name = machine_name_of(source, name);
   LastPoint last(identity.name, catalog.client().uuid, session);
   for (const SourceDisk& disk : source.disks())
     identity.disks.push_back(identify_disk(disk, identity.name, catalog, last));

@@ -25,7 +25,10 @@ struct Identity {
   std::vector<DiskIdentity> disks;  // beside source.disks()
 };
 
-// name: empty for the source's own. Throws Error{usage} for a name that cannot be one.
+// The name under which a source is backed up: `name`, or the source's own where that is empty. Throws Error{usage} for
+// a name that cannot be one.
+std::string machine_name_of(const Source& source, const std::string& name);
+// Throws as machine_name_of() does, and what the session throws.
 Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
                   target::TargetSession& session);
 // Under which a made-up disk UUID is remembered.

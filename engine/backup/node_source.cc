@@ -1,8 +1,12 @@
 #include "engine/backup/node_source.h"
 
-#include <vector>
+#include <algorithm>
+#include <array>
+#include <iterator>
 
+#include "engine/backup/former_cuts.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 namespace vmferry::backup {
 
@@ -65,6 +69,42 @@ Bytes NodeSource::node(const ChunkId& id, std::span<const ChunkId> siblings) {
     if (got == id) content.assign(node.begin(), node.end());
   });
   return content;
+}
+
+void NodeSource::bring(const std::vector<TreeRoot>& trees) try {
+  std::array<std::vector<ChunkId>, limits::tree_depth_max> levels;
+  for (const TreeRoot& tree : trees)
+    if (tree.levels > 0 && tree.levels <= levels.size()) levels[tree.levels - 1u].push_back(tree.node);
+  const std::vector<ChunkId> roots_that_are_leaves = levels[0];
+  bool catalog_has_all = true;
+  for (std::size_t level = levels.size(); level-- > 0;) {
+    std::vector<ChunkId>& ids = levels[level];
+    std::ranges::sort(ids);
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    ids.resize(std::min(ids.size(), NodeSpool::nodes_max));  // what is left out is fetched when it is read
+    if (level == 0) return static_cast<void>(bring_nodes(catalog_has_all ? roots_that_are_leaves : ids));
+    if (bring_nodes(ids)) catalog_has_all = false;
+    for (const ChunkId& id : ids) add_children(id, static_cast<std::uint8_t>(level), levels[level - 1]);
+  }
+} catch (const Error& error) {
+  throw_former_unreadable(error);
+}
+
+// True where any had to come from the target.
+bool NodeSource::bring_nodes(std::span<const ChunkId> ids) {
+  std::vector<ChunkId> missing;
+  std::ranges::copy_if(ids, std::back_inserter(missing), [this](const ChunkId& id) { return !local(id); });
+  if (!missing.empty())
+    target_.get(missing, [this](const ChunkId& id, ByteView node) { fetched_.add(id, node); });
+  return !missing.empty();
+}
+
+void NodeSource::add_children(const ChunkId& id, std::uint8_t level, std::vector<ChunkId>& children) {
+  const std::optional<Bytes> content = local(id);
+  if (!content) return;
+  const TreeNode node = parse_tree_node(*content);
+  if (node.level != level) throw Error(ErrorCode::malformed, "a tree node of the base point has the wrong level", id.to_string());
+  for (const TreeNode::Child& child : node.children) children.push_back(child.node);
 }
 
 const Bytes& NodeSource::keep_recent(const ChunkId& id, Bytes node) {

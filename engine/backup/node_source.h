@@ -8,10 +8,12 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "engine/catalog/catalog.h"
 #include "protocol/chunk_source.h"
 #include "protocol/external_sort.h"
+#include "protocol/tree.h"
 #include "protocol/uuid.h"
 
 namespace vmferry::backup {
@@ -20,6 +22,8 @@ namespace vmferry::backup {
 class NodeSpool {
  public:
   explicit NodeSpool(const std::filesystem::path& directory) : file_(directory) {}
+
+  static constexpr std::size_t nodes_max = 1 << 19;
 
   void add(const ChunkId& id, ByteView node);
   std::optional<Bytes> find(const ChunkId& id) const;
@@ -30,7 +34,6 @@ class NodeSpool {
     std::uint64_t offset;
     std::uint32_t length;
   };
-  static constexpr std::size_t nodes_max = 1 << 19;
   TemporaryFile file_;
   std::unordered_map<ChunkId, Place> places_;
 };
@@ -41,6 +44,9 @@ class NodeSource final : public ChunkSource {
              const std::filesystem::path& spool_directory);
 
   void get(std::span<const ChunkId> ids, const Use& use) override;
+  // Before these trees are read: what the catalog lacks of them comes from the target, all of one level together. The
+  // leaves too, unless the inner nodes were all in the catalog: it got them together. Throws FormerUnreadable.
+  void bring(const std::vector<TreeRoot>& trees);
   // What is there without asking the target.
   std::optional<Bytes> local(const ChunkId& id);
   // The same; `siblings` (its own id among them) are fetched with it where it is not local.
@@ -53,6 +59,8 @@ class NodeSource final : public ChunkSource {
 
  private:
   std::optional<Bytes> from_catalog(const ChunkId& id);
+  bool bring_nodes(std::span<const ChunkId> ids);
+  void add_children(const ChunkId& id, std::uint8_t level, std::vector<ChunkId>& children);
   const Bytes& keep_recent(const ChunkId& id, Bytes node);
 
   static constexpr std::size_t recent_bytes_max = 12u << 20;

@@ -1,6 +1,9 @@
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <future>
 #include <nlohmann/json.hpp>
 
+#include "engine/backup/backup_job.h"
 #include "engine/catalog/catalog.h"
 #include "engine/cli/command.h"
 #include "engine/cli/interrupts.h"
@@ -10,6 +13,8 @@
 
 namespace vmferry::cli {
 namespace {
+
+constexpr int sessions_max = 100;  // of one backup
 
 struct BackupArguments {
   std::string path;
@@ -120,11 +125,56 @@ std::optional<catalog::PointTraffic> traffic_in(catalog::Catalog& catalog, const
   }
 }
 
+// A connection that is being made while the file systems are read: both take their time, and neither needs the other.
+// Its end is waited for in any case, and what was made is closed.
+class Connecting {
+ public:
+  // patience: how long to try where the target cannot be reached.
+  using Connect = std::function<std::unique_ptr<TargetConnection>(std::chrono::milliseconds patience)>;
+  explicit Connecting(Connect connect)
+      : connect_(std::move(connect)), made_(std::async(std::launch::async, connect_, std::chrono::milliseconds(0))) {}
+
+  // Both throw what connecting threw; look() where that is known by then.
+  void look(std::chrono::milliseconds wait) {
+    if (!connection_ && made_.wait_for(wait) == std::future_status::ready) connection_ = made_.get();
+  }
+  TargetConnection& get() {
+    if (!connection_) connection_ = made_.get();
+    return *connection_;
+  }
+  TargetConnection& again(std::chrono::milliseconds patience) {
+    connection_.reset();
+    connection_ = connect_(patience);
+    return *connection_;
+  }
+
+ private:
+  const Connect connect_;
+  std::future<std::unique_ptr<TargetConnection>> made_;
+  std::unique_ptr<TargetConnection> connection_;
+};
+
+// In as many sessions as it takes: where the target's process went away, what had arrived counts in the next one. A
+// session that ends before its backup has sent anything new is no reason to try for ever.
+RestorePoint run_in_sessions(backup::BackupJob& job, Connecting& target, const Settings& settings) {
+  target::TargetSession* session = &target.get().session();
+  for (int sessions = 1;; ++sessions) {
+    try {
+      return job.run(*session);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::unreachable || !target::is_remote(settings.target) || cancelled() ||
+          settings.line.retry_for.count() == 0 || sessions == sessions_max)
+        throw;
+      print_line_note(std::string(error.what()) + ": opening another session");
+    }
+    session = &target.again(settings.line.retry_for).session();
+  }
+}
+
 int run_backup_command(const Settings& settings, const BackupArguments& arguments) {
   const backup::Source source = backup::Source::open(arguments.path, source_options(arguments));
   const auto catalog = catalog::Catalog::open(settings.catalog);
   const catalog::ClientIdentity client = catalog->client();
-  const auto connection = connect_target(settings, {client.uuid, client.name}, Access::write);
 
   backup::BackupOptions options;
   options.name = arguments.name;
@@ -141,7 +191,14 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   RestorePoint point;
   {
     BackupProgress progress(settings);
-    point = backup::run_backup(source, options, connection->session(), *catalog, progress, cancelled());
+    Connecting target([&](std::chrono::milliseconds patience) {
+      return connect_target(settings, {client.uuid, client.name}, Access::write, patience);
+    });
+    backup::BackupJob job(source, options, *catalog, progress, cancelled());
+    // A store that is not there, or a URL that is none, is told before the disks are read.
+    target.look(target::is_remote(settings.target) ? std::chrono::milliseconds(50) : std::chrono::minutes(1));
+    job.prepare([&] { target.look(std::chrono::milliseconds(0)); });
+    point = run_in_sessions(job, target, settings);
   }
   const int exit_code = point.report.warnings.empty() ? exit_done : exit_warnings;
   const auto traffic = traffic_in(*catalog, point.uuid);

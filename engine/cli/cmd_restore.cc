@@ -18,6 +18,7 @@ struct RestoreArguments {
   std::string disk;
   bool force = false;
   bool keep_going = false;
+  bool resume = false;
 };
 
 std::optional<disk::OutputFormat> output_format(const std::string& name) {
@@ -38,11 +39,15 @@ restore::RestoreResult restore_what_is_named(const RestoreArguments& arguments, 
   if (reference.path) {
     if (!arguments.disk.empty() || arguments.format != "same")
       throw Error(ErrorCode::usage, "--disk and --format are for whole disks", arguments.reference);
+    if (arguments.resume)
+      throw Error(ErrorCode::usage, "--resume is for whole disks and machines", arguments.reference,
+                  "--force restores files into what is there");
     return restore::restore_files(point, *reference.path, arguments.output, common, session, progress, cancelled());
   }
   restore::DiskRestoreOptions options;
   static_cast<restore::RestoreOptions&>(options) = common;
   options.format = output_format(arguments.format);
+  options.resume = arguments.resume;
   if (!arguments.disk.empty()) options.disk = arguments.disk;
   return restore::restore_machine(point, arguments.output, options, session, progress, cancelled());
 }
@@ -63,6 +68,7 @@ int run_restore_command(const Settings& settings, const RestoreArguments& argume
                        {"files", result.files},
                        {"directories", result.directories},
                        {"written_bytes", result.written_bytes},
+                       {"reused_bytes", result.reused_bytes},
                        {"received_bytes", result.received_bytes},
                        {"elapsed_ms", result.elapsed_ms},
                        {"warnings", to_json(result.warnings)},
@@ -70,8 +76,9 @@ int run_restore_command(const Settings& settings, const RestoreArguments& argume
                       exit_code);
   }
   if (!settings.quiet) {
-    std::printf("%s point %llu of %s: %s written, %s received, %s\n", printable(point.machine_name).c_str(),
-                static_cast<unsigned long long>(point.number), local_time_ms(point.taken_ms).c_str(),
+    const std::string kept = result.reused_bytes > 0 ? human_bytes(result.reused_bytes) + " were there already, " : "";
+    std::printf("%s point %llu of %s: %s%s written, %s received, %s\n", printable(point.machine_name).c_str(),
+                static_cast<unsigned long long>(point.number), local_time_ms(point.taken_ms).c_str(), kept.c_str(),
                 human_bytes(result.written_bytes).c_str(), human_bytes(result.received_bytes).c_str(),
                 human_duration_ms(result.elapsed_ms).c_str());
     for (const auto& output : result.outputs) std::printf("  %s\n", printable(output.string()).c_str());
@@ -90,7 +97,8 @@ void add_restore_command(CLI::App& app, Invocation& invocation) {
   auto arguments = std::make_shared<RestoreArguments>();
   CLI::App* command = app.add_subcommand("restore", "Restore a machine, a disk, a directory or a file");
   command->footer(
-      "Nothing is overwritten without --force. What is not complete is named .partial.\n\n"
+      "Nothing is overwritten without --force. What is not complete is named .partial: the same command with --resume\n"
+      "goes on there, and fetches only what is missing or wrong in it.\n\n"
       "Examples:\n"
       "  vmferry restore web1 --output /vmfs/web1-restored          # a .vmx machine: a directory\n"
       "  vmferry restore disk1@12 --output disk1.vmdk --format sparse\n"
@@ -105,6 +113,9 @@ void add_restore_command(CLI::App& app, Invocation& invocation) {
   command->add_option("--disk", arguments->disk, "Only this disk of the machine: OUT is its file")->type_name("scsi0:1");
   command->add_option("--at", arguments->at, "The newest point not after this local time")->type_name("'2026-11-22 04:00'");
   command->add_flag("--force", arguments->force, "Overwrite what is there (never a disk in use)");
+  command->add_flag("--resume", arguments->resume,
+                    "Go on with an interrupted restore of a disk or machine to the same OUT (raw, flat; other formats begin "
+                    "anew)");
   command->add_flag("--keep-going", arguments->keep_going, "Go on after what cannot be restored, and name it");
   command->callback([&invocation, arguments] {
     invocation.run = [&invocation, arguments] { return run_restore_command(invocation.settings, *arguments); };

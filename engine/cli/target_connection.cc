@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <string_view>
 
+#include "engine/cli/interrupts.h"
 #include "protocol/error.h"
 #include "protocol/session/dial.h"
+#include "protocol/session/reopening_session.h"
 #include "protocol/transport/transport.h"
 #include "target-server/serve/embedded_target.h"
 #include "target-server/store/store.h"
@@ -27,12 +29,31 @@ class Connection : public TargetConnection {
  public:
   Connection(std::unique_ptr<Transport> transport, const target::ClientFacts& client)
       : session_(target::TargetSession::open(std::move(transport), client, print_line_note)) {}
+  explicit Connection(std::unique_ptr<target::TargetSession> session) : session_(std::move(session)) {}
 
   target::TargetSession& session() noexcept override { return *session_; }
 
  private:
   std::unique_ptr<target::TargetSession> session_;
 };
+
+// A session for reading is opened again by itself where the target was restarted; a backup is run again by who runs it.
+std::unique_ptr<target::TargetSession> open_beyond_a_line(const Settings& settings, const target::ClientFacts& client,
+                                                          Access access, std::chrono::milliseconds patience) {
+  const target::DialOptions options = dial_options(settings.line, print_line_note);
+  const auto open = [options, client, url = settings.target](std::chrono::milliseconds first_patience) {
+    target::DialOptions dialing = options;
+    dialing.link.first_patience = first_patience;
+    return target::TargetSession::open(target::dial(url, dialing), client, print_line_note);
+  };
+  auto session = open(patience);
+  if (access == Access::write || settings.line.retry_for.count() == 0) return session;
+  target::ReopeningOptions reopening;
+  reopening.patience = settings.line.retry_for;
+  reopening.note = print_line_note;
+  reopening.cancel = &cancelled();
+  return std::make_unique<target::ReopeningSession>(std::move(session), [open] { return open({}); }, reopening);
+}
 
 std::unique_ptr<store::Store> open_store(const std::filesystem::path& directory, Access access) {
   store::StoreOptions options;
@@ -43,7 +64,7 @@ std::unique_ptr<store::Store> open_store(const std::filesystem::path& directory,
 }  // namespace
 
 std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
-                                                 Access access) {
+                                                 Access access, std::chrono::milliseconds patience) {
   const std::string& url = settings.target;
   if (url.empty())
     throw Error(ErrorCode::usage, "no target is given", {},
@@ -54,7 +75,7 @@ std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const
                                         client);
   if (url.starts_with(unix_scheme))
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
-  return std::make_unique<Connection>(target::dial(url, dial_options(settings.line, print_line_note)), client);
+  return std::make_unique<Connection>(open_beyond_a_line(settings, client, access, patience));
 }
 
 }  // namespace vmferry::cli

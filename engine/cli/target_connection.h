@@ -2,6 +2,7 @@
 // a memory transport; unix:///SOCKET connects to `vmferry-target serve`; tls:// and ssh:// are links (protocol/session/dial.h).
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "engine/cli/settings.h"
@@ -17,8 +18,9 @@ class TargetConnection {
 
 enum class Access { read, write };
 
-// Throws Error{usage} for no target or an unknown kind of URL; what opening a store or a socket throws.
+// Throws Error{usage} for no target or an unknown kind of URL; what opening a store or a socket throws. patience: how long to
+// try to reach a target beyond a line. A session for reading goes on when such a target's process was restarted.
 std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
-                                                 Access access);
+                                                 Access access, std::chrono::milliseconds patience = {});
 
 }  // namespace vmferry::cli

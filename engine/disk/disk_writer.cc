@@ -1,6 +1,11 @@
 #include "engine/disk/disk_writer.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -17,10 +22,18 @@ namespace fs = std::filesystem;
 
 class RawWriter final : public OrderedWriter {
  public:
-  RawWriter(const fs::path& out, std::uint64_t size, bool overwrite) : OrderedWriter(size), file_(out, overwrite) {
+  RawWriter(const fs::path& out, std::uint64_t size, const Existing& existing)
+      : OrderedWriter(size), file_(out, existing) {
     file_.resize(size);
     add_output(out);
   }
+
+  bool is_resumed() const noexcept override { return file_.is_resumed(); }
+  bool is_hole(std::uint64_t offset, std::uint64_t length) const override { return file_.is_hole(offset, length); }
+  bool read_back(std::uint64_t offset, std::span<std::byte> into) const override {
+    return file_.read_back(offset, into);
+  }
+  void clear(std::uint64_t offset, std::uint64_t length) override { file_.clear(offset, length); }
 
  protected:
   void put(std::uint64_t offset, ByteView data) override { file_.write_data(offset, data); }
@@ -37,13 +50,21 @@ class RawWriter final : public OrderedWriter {
 class FlatWriter final : public OrderedWriter {
  public:
   FlatWriter(const fs::path& out, const fs::path& extent, const OutputDisk& disk, const std::string& text,
-             bool overwrite)
-      : OrderedWriter(disk.size_bytes), descriptor_(out, overwrite), extent_(extent, overwrite) {
+             const Existing& existing)
+      : OrderedWriter(disk.size_bytes), descriptor_(out, existing), extent_(extent, existing) {
+    descriptor_.resize(0);
     descriptor_.write(0, as_bytes(text));
     extent_.resize(disk.size_bytes);
     add_output(out);
     add_output(extent);
   }
+
+  bool is_resumed() const noexcept override { return extent_.is_resumed(); }
+  bool is_hole(std::uint64_t offset, std::uint64_t length) const override { return extent_.is_hole(offset, length); }
+  bool read_back(std::uint64_t offset, std::span<std::byte> into) const override {
+    return extent_.read_back(offset, into);
+  }
+  void clear(std::uint64_t offset, std::uint64_t length) override { extent_.clear(offset, length); }
 
  protected:
   void put(std::uint64_t offset, ByteView data) override { extent_.write_data(offset, data); }
@@ -66,16 +87,37 @@ fs::path flat_extent_path(const fs::path& out) {
   return out.parent_path() / (stem + "-flat.vmdk");
 }
 
-std::unique_ptr<DiskWriter> create_flat_disk(const fs::path& out, const OutputDisk& disk, bool overwrite) {
+// An attempt that ended between its two last steps: the extent has its name already, and its descriptor has not.
+void take_extent_back(const fs::path& out, const fs::path& extent) {
+  std::error_code ignored;
+  const fs::path descriptor = OutputFile::partial_path_of(out), partial = OutputFile::partial_path_of(extent);
+  if (!fs::is_regular_file(descriptor, ignored) || fs::exists(out, ignored) || fs::exists(partial, ignored)) return;
+  std::string text;
+  std::getline(std::ifstream(descriptor, std::ios::binary), text, '\0');
+  if (text.size() > limits::descriptor_bytes_max ||
+      text.find(" FLAT \"" + extent.filename().string() + "\" 0\n") == std::string::npos)
+    return;
+  ::renameat2(AT_FDCWD, extent.c_str(), AT_FDCWD, partial.c_str(), RENAME_NOREPLACE);
+}
+
+std::unique_ptr<DiskWriter> create_flat_disk(const fs::path& out, const OutputDisk& disk, const Existing& existing) {
   const fs::path extent = flat_extent_path(out);
+  if (existing.resume) take_extent_back(out, extent);
   // Before anything is created: a partial file of a restore that did not begin would be in the next one's way.
-  OutputFile::expect_free(extent, overwrite);
+  OutputFile::expect_free(extent, existing);
   const std::string text =
       output_descriptor(disk, {.create_type = "monolithicFlat", .type = "FLAT", .file_name = extent.filename()});
-  return std::make_unique<FlatWriter>(out, extent, disk, text, overwrite);
+  return std::make_unique<FlatWriter>(out, extent, disk, text, existing);
 }
 
 }  // namespace
+
+std::uint64_t partial_bytes(const std::filesystem::path& out, OutputFormat format) {
+  struct stat status {};
+  const fs::path data = format == OutputFormat::flat ? flat_extent_path(out) : out;
+  if (::lstat(OutputFile::partial_path_of(data).c_str(), &status) != 0) return 0;
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
 
 void OrderedWriter::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (finished_ || offset < written_to_ || offset % 512 != 0 || data.size() % 512 != 0 ||
@@ -126,15 +168,15 @@ std::uint32_t GrainWriter::table_entry(std::uint64_t sector, const OutputFile& f
 }
 
 std::unique_ptr<DiskWriter> create_disk(const std::filesystem::path& out, OutputFormat format, const OutputDisk& disk,
-                                        bool overwrite) {
+                                        const Existing& existing) {
   if (disk.size_bytes == 0 || disk.size_bytes % 512 != 0 || disk.size_bytes > limits::disk_bytes_max)
     throw Error(ErrorCode::malformed, "a disk cannot have this size", out.string(),
                 std::to_string(disk.size_bytes) + " bytes");
   switch (format) {
-    case OutputFormat::flat: return create_flat_disk(out, disk, overwrite);
-    case OutputFormat::sparse: return create_sparse_disk(out, disk, overwrite);
-    case OutputFormat::stream: return create_stream_disk(out, disk, overwrite);
-    case OutputFormat::raw: return std::make_unique<RawWriter>(out, disk.size_bytes, overwrite);
+    case OutputFormat::flat: return create_flat_disk(out, disk, existing);
+    case OutputFormat::sparse: return create_sparse_disk(out, disk, existing);
+    case OutputFormat::stream: return create_stream_disk(out, disk, existing);
+    case OutputFormat::raw: return std::make_unique<RawWriter>(out, disk.size_bytes, existing);
   }
   throw Error(ErrorCode::usage, "an unknown output format");
 }

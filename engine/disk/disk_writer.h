@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/disk/disk.h"
+#include "engine/disk/output_file.h"
 
 namespace vmferry::disk {
 
@@ -33,11 +34,30 @@ class DiskWriter {
   virtual void write(std::uint64_t offset, std::span<const std::byte> data) = 0;  // ascending offsets, 512-aligned
   virtual void finish() = 0;  // durable when it returns
   virtual const std::vector<std::filesystem::path>& outputs() const noexcept = 0;  // final names
+
+  // Whether the output has what an earlier attempt left (flat and raw only). Then what is not written stays as that left
+  // it, and it is the caller's to look at all of it:
+  virtual bool is_resumed() const noexcept { return false; }
+  // whether nothing was ever written in a range;
+  virtual bool is_hole(std::uint64_t offset, std::uint64_t length) const {
+    return static_cast<void>(offset), static_cast<void>(length), false;
+  }
+  // a range as it is now, false where it cannot be read;
+  virtual bool read_back(std::uint64_t offset, std::span<std::byte> into) const {
+    return static_cast<void>(offset), static_cast<void>(into), false;
+  }
+  // a range that is to be zeros.
+  virtual void clear(std::uint64_t offset, std::uint64_t length) {
+    static_cast<void>(offset), static_cast<void>(length);
+  }
 };
 
-// Throws Error{exists} where an output is there already, unless overwrite.
+// Throws Error{exists} where an output is there already and `existing` does not cover it, Error{busy} where another
+// process is writing it.
 std::unique_ptr<DiskWriter> create_disk(const std::filesystem::path& out, OutputFormat format, const OutputDisk& disk,
-                                        bool overwrite);
+                                        const Existing& existing);
+// The bytes that an earlier attempt's partial files of this output take on their disk.
+std::uint64_t partial_bytes(const std::filesystem::path& out, OutputFormat format);
 // The format that comes nearest to the source's own createType: "same".
 OutputFormat same_format(const DiskDescription& description);
 

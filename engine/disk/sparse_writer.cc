@@ -16,8 +16,9 @@ constexpr std::uint64_t sector_bytes = 512;
 
 class SparseWriter final : public GrainWriter {
  public:
-  SparseWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, bool overwrite)
-      : GrainWriter(disk.size_bytes), file_(out, overwrite) {
+  SparseWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, const Existing& existing)
+      : GrainWriter(disk.size_bytes), file_(out, existing) {
+    file_.resize(0);  // an unfinished one has no tables to find its grains by: it cannot be gone on with
     place(text.size());
     file_.write(0, write_sparse_header(header_));
     file_.write(sector_bytes, as_bytes(text));
@@ -100,10 +101,10 @@ class SparseWriter final : public GrainWriter {
 }  // namespace
 
 std::unique_ptr<DiskWriter> create_sparse_disk(const std::filesystem::path& out, const OutputDisk& disk,
-                                               bool overwrite) {
+                                               const Existing& existing) {
   const std::string text =
       output_descriptor(disk, {.create_type = "monolithicSparse", .type = "SPARSE", .file_name = out.filename()});
-  return std::make_unique<SparseWriter>(out, disk, text, overwrite);
+  return std::make_unique<SparseWriter>(out, disk, text, existing);
 }
 
 }  // namespace vmferry::disk

@@ -15,8 +15,9 @@ constexpr std::uint64_t sector_bytes = 512;
 
 class StreamWriter final : public GrainWriter {
  public:
-  StreamWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, bool overwrite)
-      : GrainWriter(disk.size_bytes), file_(out, overwrite) {
+  StreamWriter(const std::filesystem::path& out, const OutputDisk& disk, const std::string& text, const Existing& existing)
+      : GrainWriter(disk.size_bytes), file_(out, existing) {
+    file_.resize(0);  // an unfinished one has no tables to find its grains by: it cannot be gone on with
     header_.version = 3;
     header_.flags =
         SparseHeader::flag_newline_test | SparseHeader::flag_compressed | SparseHeader::flag_markers;
@@ -103,10 +104,10 @@ class StreamWriter final : public GrainWriter {
 }  // namespace
 
 std::unique_ptr<DiskWriter> create_stream_disk(const std::filesystem::path& out, const OutputDisk& disk,
-                                               bool overwrite) {
+                                               const Existing& existing) {
   const std::string text =
       output_descriptor(disk, {.create_type = "streamOptimized", .type = "SPARSE", .file_name = out.filename()});
-  return std::make_unique<StreamWriter>(out, disk, text, overwrite);
+  return std::make_unique<StreamWriter>(out, disk, text, existing);
 }
 
 }  // namespace vmferry::disk

@@ -59,8 +59,8 @@ class GrainWriter : public OrderedWriter {
 };
 
 std::unique_ptr<DiskWriter> create_sparse_disk(const std::filesystem::path& out, const OutputDisk& disk,
-                                               bool overwrite);
+                                               const Existing& existing);
 std::unique_ptr<DiskWriter> create_stream_disk(const std::filesystem::path& out, const OutputDisk& disk,
-                                               bool overwrite);
+                                               const Existing& existing);
 
 }  // namespace vmferry::disk

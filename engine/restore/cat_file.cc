@@ -48,7 +48,7 @@ void cat_file(const RestorePoint& point, const PathInPoint& where, const Restore
   const NameEntry entry = index.resolve(where.path);
   if (entry.is_directory)
     throw Error(ErrorCode::unsupported, "this is a directory", shown, "'vmferry restore' restores it");
-  VolumeContent content(row, session.chunks(), options);
+  VolumeContent content(row, session, options);
   VolumeRanges ranges(row);
   ranges.load(index);
   std::vector<ByteRange> file_ranges;
@@ -59,7 +59,6 @@ void cat_file(const RestorePoint& point, const PathInPoint& where, const Restore
   ranges.add_record(entry.record, plan);
   plan.insert(plan.end(), file_ranges.begin(), file_ranges.end());
   content.image().plan(std::move(plan));
-  content.image().prefetch();
   const std::optional<MapKind> left_out = content.image().left_out(file_ranges);
   const auto refuse = [&](const std::string& why) {
     throw Error(ErrorCode::unsupported, "cannot read the file", shown, why);

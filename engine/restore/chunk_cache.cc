@@ -31,7 +31,7 @@ void CachingSource::get(std::span<const ChunkId> ids, const Use& use) {
   std::unordered_set<ChunkId> seen;
   for (const ChunkId& id : ids) {
     if (!seen.insert(id).second) continue;
-    if (const SharedBytes content = cache_.find(id)) {
+    if (const SharedBytes content = find(id)) {
       use(id, *content);
     } else {
       missing.push_back(id);
@@ -39,20 +39,35 @@ void CachingSource::get(std::span<const ChunkId> ids, const Use& use) {
   }
   if (missing.empty()) return;
   source_.get(missing, [&](const ChunkId& id, ByteView content) {
-    cache_.insert(id, std::make_shared<const Bytes>(content.begin(), content.end()));
+    insert(id, std::make_shared<const Bytes>(content.begin(), content.end()));
     use(id, content);
   });
 }
 
 SharedBytes CachingSource::get_shared(const ChunkId& id) {
-  if (SharedBytes content = cache_.find(id)) return content;
+  if (SharedBytes content = find(id)) return content;
   SharedBytes result;
   source_.get(std::span(&id, 1), [&](const ChunkId&, ByteView content) {
     result = std::make_shared<const Bytes>(content.begin(), content.end());
   });
   if (!result) throw Error(ErrorCode::damaged, "a chunk was not given", id.to_string());
-  cache_.insert(id, result);
+  insert(id, result);
   return result;
+}
+
+SharedBytes CachingSource::find(const ChunkId& id) {
+  const std::lock_guard lock(mutex_);
+  return cache_.find(id);
+}
+
+bool CachingSource::contains(const ChunkId& id) const {
+  const std::lock_guard lock(mutex_);
+  return cache_.contains(id);
+}
+
+void CachingSource::insert(const ChunkId& id, SharedBytes content) {
+  const std::lock_guard lock(mutex_);
+  cache_.insert(id, std::move(content));
 }
 
 }  // namespace vmferry::restore

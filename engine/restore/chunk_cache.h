@@ -1,10 +1,11 @@
 // ChunkCache: chunks by id, the last used ones, within a budget of bytes; one that is larger than the whole
-// budget is not kept. CachingSource: a ChunkSource that keeps what it gave. One thread each.
+// budget is not kept. One thread. CachingSource: a ChunkSource that keeps what it gave. Any thread.
 #pragma once
 
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 
 #include "protocol/chunk_source.h"
@@ -40,10 +41,15 @@ class CachingSource : public ChunkSource {
   void get(std::span<const ChunkId> ids, const Use& use) override;
   // One chunk without a copy.
   SharedBytes get_shared(const ChunkId& id);
-  ChunkCache& cache() noexcept { return cache_; }
+
+  // What is here: without asking the source.
+  SharedBytes find(const ChunkId& id);  // null where it is not kept
+  bool contains(const ChunkId& id) const;
+  void insert(const ChunkId& id, SharedBytes content);  // that was brought by other ways
 
  private:
   ChunkSource& source_;
+  mutable std::mutex mutex_;
   ChunkCache cache_;
 };
 

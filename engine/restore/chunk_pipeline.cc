@@ -5,13 +5,17 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
 #include "protocol/error.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t batch_chunks = 1024;
+// A frame that lies in two batches comes twice, so they are not made smaller than need be; two of them are the window, so
+// that one is always on its way while the next is gathered.
+constexpr std::size_t batch_chunks_max = 4096;
+constexpr std::size_t waiting_chunks_max = 4 * batch_chunks_max;
 
 }  // namespace
 
@@ -20,11 +24,12 @@ struct ChunkPipeline::Arrivals {
   std::condition_variable changed;
   std::unordered_map<ChunkId, SharedBytes> contents;  // arrived, not yet taken
   std::size_t bytes = 0;                              // of all that arrived and has uses left
-  std::size_t waiting = 0;                            // asked for, not arrived
+  std::size_t waiting = 0, waiting_bytes = 0;         // asked for, not arrived
   struct Batch {
     std::size_t left = 0;  // chunks that have not arrived
+    std::size_t left_bytes = 0;
     bool done = false;
-    std::exception_ptr error;
+    std::exception_ptr error = nullptr;
   };
   std::unordered_map<std::size_t, Batch> batches;     // until the last of it was taken or it failed
   bool abandoned = false;
@@ -33,8 +38,7 @@ struct ChunkPipeline::Arrivals {
 ChunkPipeline::ChunkPipeline(target::TargetSession& session, std::size_t memory_bytes)
     : session_(session),
       window_bytes_(memory_bytes / 3 * 2),
-      waiting_max_(std::max<std::size_t>(
-          batch_chunks, memory_bytes / std::max<std::size_t>(1, 2 * session.facts().chunking.size_average))),
+      batch_bytes_(window_bytes_ / 2),
       arrivals_(std::make_shared<Arrivals>()),
       used_(memory_bytes / 3) {}
 
@@ -46,10 +50,11 @@ ChunkPipeline::~ChunkPipeline() {
 
 bool ChunkPipeline::has_room() const {
   const std::lock_guard lock(arrivals_->mutex);
-  return arrivals_->bytes + held_bytes_ < window_bytes_ && arrivals_->waiting + pending_.size() < waiting_max_;
+  return arrivals_->bytes + held_bytes_ + arrivals_->waiting_bytes + pending_bytes_ < window_bytes_ &&
+         arrivals_->waiting + pending_.size() < waiting_chunks_max;
 }
 
-void ChunkPipeline::ask(const ChunkId& id) {
+void ChunkPipeline::ask(const ChunkId& id, std::uint64_t bytes_expected) {
   const auto [found, is_new] = wanted_.try_emplace(id);
   if (found->second.uses++ > 0 || !is_new) return;
   if (SharedBytes content = used_.find(id)) {
@@ -59,7 +64,8 @@ void ChunkPipeline::ask(const ChunkId& id) {
   }
   found->second.batch = next_batch_;
   pending_.push_back(id);
-  if (pending_.size() == batch_chunks) send_pending();
+  pending_bytes_ += static_cast<std::size_t>(bytes_expected);
+  if (pending_.size() == batch_chunks_max || pending_bytes_ >= batch_bytes_) send_pending();
 }
 
 void ChunkPipeline::send_pending() {
@@ -67,8 +73,9 @@ void ChunkPipeline::send_pending() {
   const std::size_t batch = next_batch_++;
   {
     const std::lock_guard lock(arrivals_->mutex);
-    arrivals_->batches[batch].left = pending_.size();
+    arrivals_->batches[batch] = {.left = pending_.size(), .left_bytes = pending_bytes_};
     arrivals_->waiting += pending_.size();
+    arrivals_->waiting_bytes += pending_bytes_;
   }
   auto use = [arrivals = arrivals_, batch](const ChunkId& id, ByteView content) {
     auto copy = std::make_shared<const Bytes>(content.begin(), content.end());
@@ -78,6 +85,9 @@ void ChunkPipeline::send_pending() {
     if (!arrivals->contents.emplace(id, std::move(copy)).second) return;
     --found->second.left;
     --arrivals->waiting;
+    const std::size_t expected = std::min(content.size(), found->second.left_bytes);
+    found->second.left_bytes -= expected;
+    arrivals->waiting_bytes -= expected;
     arrivals->bytes += content.size();
     arrivals->changed.notify_all();
   };
@@ -85,8 +95,8 @@ void ChunkPipeline::send_pending() {
     const std::lock_guard lock(arrivals->mutex);
     const auto found = arrivals->batches.find(batch);
     if (found == arrivals->batches.end()) return;
-    arrivals->waiting -= found->second.left;
-    found->second.left = 0;
+    arrivals->waiting -= std::exchange(found->second.left, 0);
+    arrivals->waiting_bytes -= std::exchange(found->second.left_bytes, 0);
     found->second.done = true;
     found->second.error = error;
     if (!error) arrivals->batches.erase(found);
@@ -94,6 +104,7 @@ void ChunkPipeline::send_pending() {
   };
   session_.fetch(std::move(pending_), std::move(use), std::move(done));
   pending_.clear();
+  pending_bytes_ = 0;
 }
 
 SharedBytes ChunkPipeline::take(const ChunkId& id) {

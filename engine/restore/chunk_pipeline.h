@@ -23,7 +23,8 @@ class ChunkPipeline {
 
   // Whether more should be asked for now. Asking where there is no room is right, but takes memory.
   bool has_room() const;
-  void ask(const ChunkId& id);
+  // bytes_expected: how much of the chunk is known to be there (a slice's end).
+  void ask(const ChunkId& id, std::uint64_t bytes_expected);
   // One use of what was asked for. Waits for it. Throws Error{damaged} where the store does not have it right; the use
   // counts as taken then.
   SharedBytes take(const ChunkId& id);
@@ -40,11 +41,12 @@ class ChunkPipeline {
   SharedBytes wait_for(const ChunkId& id, std::size_t batch);
 
   target::TargetSession& session_;
-  const std::size_t window_bytes_;
-  const std::size_t waiting_max_;
+  const std::size_t window_bytes_;  // of all that was asked for and not taken for the last time
+  const std::size_t batch_bytes_;
   std::shared_ptr<Arrivals> arrivals_;
   std::unordered_map<ChunkId, Wanted> wanted_;
   std::vector<ChunkId> pending_;  // of the next batch
+  std::size_t pending_bytes_ = 0;
   std::size_t next_batch_ = 0;
   std::size_t held_bytes_ = 0;    // of contents in wanted_
   ChunkCache used_;               // taken for the last time, as far as was known

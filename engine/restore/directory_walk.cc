@@ -1,10 +1,13 @@
 #include "engine/restore/directory_walk.h"
 
+#include <iterator>
+#include <unordered_map>
 #include <vector>
 
 namespace vmferry::restore {
 namespace {
 
+constexpr std::size_t directories_at_once = 512;
 constexpr std::uint64_t metadata_records = 24;  // the records before are reserved
 
 struct Directory {
@@ -29,18 +32,23 @@ bool is_metadata_file(MftReference record) {
   return number < metadata_records && number != root_directory_record;
 }
 
-void walk_directory(FileIndexReader& index, MftReference directory, const std::string& place, bool recursive,
+void walk_directory(VolumeIndex& index, MftReference directory, const std::string& place, bool recursive,
                     const DirectoryVisitor& visitor) {
   RecordSet seen;
   seen.insert(root_directory_record);
   seen.insert(directory);
-  std::vector<Directory> waiting{{directory, place, 0}};
+  std::vector<Directory> waiting{{directory, place, 0}};  // the next ones last
   while (!waiting.empty()) {
-    const Directory at = std::move(waiting.back());
-    waiting.pop_back();
+    std::unordered_map<MftReference, Directory> listed;
+    std::vector<MftReference> records;
+    for (; !waiting.empty() && records.size() < directories_at_once; waiting.pop_back()) {
+      records.push_back(waiting.back().record);
+      listed.emplace(waiting.back().record, std::move(waiting.back()));
+    }
     std::vector<Directory> below;
-    index.list(at.record, [&](const NameEntry& entry) {
-      if (entry.is_short_name || is_metadata_file(entry.record)) return true;
+    index.list(records, [&](const NameEntry& entry) {
+      const Directory& at = listed.at(entry.parent);
+      if (entry.is_short_name || is_metadata_file(entry.record)) return;
       if (!entry.is_directory || !recursive) {
         visitor.visit(at.place, entry);
       } else if (at.depth == directory_depth_max) {
@@ -50,9 +58,8 @@ void walk_directory(FileIndexReader& index, MftReference directory, const std::s
       } else if (std::optional<std::string> child = visitor.visit(at.place, entry)) {
         below.push_back({entry.record, std::move(*child), at.depth + 1});
       }
-      return true;
     });
-    for (auto next = below.rbegin(); next != below.rend(); ++next) waiting.push_back(std::move(*next));
+    waiting.insert(waiting.end(), std::make_move_iterator(below.rbegin()), std::make_move_iterator(below.rend()));
   }
 }
 

@@ -1,6 +1,7 @@
 // walk_directory: everything below a directory of a file index, each directory once, however the guest linked them.
-// Short names and NTFS's own metadata files are left out. Of one directory all names come in key order, then what is
-// below its directories. RecordSet: which MFT records were seen; its memory follows the number of records seen.
+// Short names and NTFS's own metadata files are left out. Directories are read many at a time, so that a walk costs as many
+// round trips as the tree is deep. Of one directory all names come together, in key order, and before what is below them.
+// RecordSet: which MFT records were seen; its memory follows the number of records seen.
 #pragma once
 
 #include <array>
@@ -10,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "engine/restore/volume_index.h"
 #include "protocol/file_index.h"
 
 namespace vmferry::restore {
@@ -36,7 +38,7 @@ struct DirectoryVisitor {
   std::function<void(const std::string& place, const NameEntry& entry, Refusal why)> refused;
 };
 
-void walk_directory(FileIndexReader& index, MftReference directory, const std::string& place, bool recursive,
+void walk_directory(VolumeIndex& index, MftReference directory, const std::string& place, bool recursive,
                     const DirectoryVisitor& visitor);
 
 }  // namespace vmferry::restore

@@ -1,6 +1,7 @@
 #include "engine/restore/file_restore.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/restore/output_names.h"
 #include "protocol/error.h"
@@ -8,8 +9,9 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t items_max = 2048;
-constexpr std::size_t runs_max = 256 * 1024;  // of the records of one sweep
+constexpr std::size_t items_max = 1024;       // of a batch
+constexpr std::size_t batches_ahead = 3;
+constexpr std::size_t runs_max = 256 * 1024;  // of the records of all batches
 constexpr std::size_t path_bytes_max = 1 << 20;
 // Excluded files are excluded whole: their beginning tells. What it does not tell, the read refuses.
 constexpr std::uint64_t left_out_look_bytes = 64u << 20;
@@ -54,7 +56,9 @@ FileRestore::FileRestore(Parts parts) : to_(parts), paths_(parts.options.spool_d
 
 void FileRestore::add(const NameEntry& entry, const std::string& place, const std::string& name) {
   items_.push_back({entry, place, name, std::nullopt});
-  if (items_.size() == items_max) flush();
+  if (items_.size() < items_max) return;
+  plan();
+  while (planned_.size() > batches_ahead) restore_oldest();
 }
 
 void FileRestore::add_directory(const NameEntry& entry, const std::string& place, const std::string& name) {
@@ -64,29 +68,33 @@ void FileRestore::add_directory(const NameEntry& entry, const std::string& place
 }
 
 void FileRestore::flush() {
+  plan();
+  while (!planned_.empty()) restore_oldest();
+}
+
+void FileRestore::plan() {
   if (items_.empty()) return;
-  std::vector<Item> items = std::move(items_);
-  items_.clear();
+  std::vector<Item> items = std::exchange(items_, {});
   if (!ranges_loaded_) to_.ranges.load(to_.index);
-  ranges_loaded_ = true;
   std::vector<MftReference> records;
   for (const Item& item : items) records.push_back(item.entry.record);
   to_.index.fetch_records(records);
-  std::size_t begin = 0;
+  std::vector<Item> some;
   std::size_t runs = 0;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    items[i].record = to_.index.record(items[i].entry.record);
-    runs += run_count(items[i].record);
-    if (runs < runs_max && i + 1 < items.size()) continue;
-    run(std::span(items).subspan(begin, i + 1 - begin));
-    for (; begin <= i; ++begin) items[begin].record.reset();
-    runs = 0;
+  for (Item& item : items) {
+    item.record = to_.index.record(item.entry.record);
+    const std::size_t more = run_count(item.record);
+    if (!some.empty() && runs + more > runs_max / 2) plan_batch(std::exchange(some, {}), std::exchange(runs, 0));
+    runs += more;
+    some.push_back(std::move(item));
   }
+  plan_batch(std::move(some), runs);
 }
 
-void FileRestore::run(std::span<Item> items) {
+void FileRestore::plan_batch(std::vector<Item> items, std::size_t runs) {
+  while (!planned_.empty() && planned_runs_ + runs > runs_max) restore_oldest();
   std::vector<ByteRange> ranges;
-  if (!to_.content.is_mounted()) ranges = to_.ranges.mount();
+  if (!std::exchange(ranges_loaded_, true)) ranges = to_.ranges.mount();
   for (const Item& item : items) {
     if (item.entry.is_directory) continue;
     to_.ranges.add_record(item.entry.record, ranges);
@@ -94,9 +102,14 @@ void FileRestore::run(std::span<Item> items) {
     for (const StreamEntry& stream : item.record->streams)
       if (VolumeRanges::is_content(stream)) to_.ranges.add_stream(stream, ~std::uint64_t{0}, ranges);
   }
-  to_.content.image().plan(std::move(ranges));
-  to_.content.image().prefetch();
-  for (const Item& item : items) {
+  planned_runs_ += runs;
+  planned_.push_back({std::move(items), runs, to_.content.image().plan(std::move(ranges))});
+}
+
+void FileRestore::restore_oldest() {
+  const Batch batch = std::move(planned_.front());
+  planned_.pop_front();
+  for (const Item& item : batch.items) {
     if (to_.cancel) throw Error(ErrorCode::cancelled, "the restore was stopped", item.path());
     try {
       restore(item);
@@ -105,6 +118,8 @@ void FileRestore::run(std::span<Item> items) {
     }
     to_.events.progress(done_bytes_, to_.total_bytes);
   }
+  planned_runs_ -= batch.runs;
+  to_.content.image().forget_before(batch.plan_end);
 }
 
 void FileRestore::fail(const std::string& path, const Error& error) {

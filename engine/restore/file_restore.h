@@ -1,9 +1,10 @@
 // FileRestore: files and directories of one volume into an OutputTree. What is found in the file index is gathered to
-// batches, each planned as one sweep of chunks; memory does not grow with the number of files, but for their hard
-// links and directories. One thread.
+// batches; while one is restored, the next ones are planned already and their chunks are on their way. Memory does not grow
+// with the number of files, but for their hard links and directories. One thread.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -45,7 +46,7 @@ class FileRestore {
   };
   explicit FileRestore(Parts parts);
 
-  // A file, restored as place/name when its batch is full or flush() is called.
+  // A file, restored as place/name at some later call; by flush() at the latest.
   void add(const NameEntry& entry, const std::string& place, const std::string& name);
   // A directory that was made already; its times are set by finish().
   void add_directory(const NameEntry& entry, const std::string& place, const std::string& name);
@@ -64,7 +65,16 @@ class FileRestore {
     std::string path() const { return joined_place(place, name); }
   };
 
-  void run(std::span<Item> items);
+  // Planned, and on its way.
+  struct Batch {
+    std::vector<Item> items;
+    std::size_t runs = 0;
+    std::uint64_t plan_end = 0;  // a place in the image's plan
+  };
+
+  void plan();
+  void plan_batch(std::vector<Item> items, std::size_t runs);
+  void restore_oldest();
   void restore(const Item& item);
   bool restore_link(const Item& item);
   void restore_content(const Item& item);
@@ -73,6 +83,8 @@ class FileRestore {
 
   Parts to_;
   std::vector<Item> items_;
+  std::deque<Batch> planned_;
+  std::size_t planned_runs_ = 0;
   bool ranges_loaded_ = false;
   PathSpool paths_;
   std::unordered_map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> links_;  // record -> place, name

@@ -1,6 +1,5 @@
-// ImageReader: random access to one disk of a restore point, through its image map. What is needed soon is planned:
-// the first read that misses a planned range brings that range and those planned after it, as far as the memory
-// allows, in one sweep. Memory: memory_bytes, whatever the map says. One thread.
+// ImageReader: random access to one disk of a restore point, through its image map. What is needed soon is planned, and
+// brought ahead of its reading. Memory: memory_bytes, whatever the map says. One thread.
 // Throws Error{damaged} where the store does not give what the map names.
 #pragma once
 
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "engine/restore/chunk_cache.h"
+#include "engine/restore/readahead.h"
 #include "protocol/byte_range.h"
 #include "protocol/image_map.h"
 #include "protocol/point.h"
@@ -18,7 +18,7 @@ namespace vmferry::restore {
 
 class ImageReader {
  public:
-  ImageReader(const PointDisk& disk, ChunkSource& chunks, std::size_t memory_bytes);
+  ImageReader(const PointDisk& disk, target::TargetSession& session, std::size_t memory_bytes);
 
   std::uint64_t size_bytes() const noexcept { return size_bytes_; }
 
@@ -32,36 +32,25 @@ class ImageReader {
   // The same for what may be needed soon: false where it is refused, damaged, or neither here nor planned.
   bool read_ahead(std::uint64_t offset, std::span<std::byte> into, LeftOut left_out = LeftOut::zeros);
 
-  // Replaces the plan: ranges in the order in which they will be read. Ranges past the disk's end are dropped.
-  void plan(std::vector<ByteRange> ranges);
-  // Brings the beginning of the plan now.
-  void prefetch();
+  // Adds to the plan: ranges in the order in which they will be read. Ranges past the disk's end are dropped. Returns a
+  // place in the plan.
+  std::uint64_t plan(std::vector<ByteRange> ranges);
+  // What was planned before this place will not be read any more.
+  void forget_before(std::uint64_t place) { readahead_.forget_before(place); }
 
   // The kind that was left out at the beginning of these ranges (free or excluded), if any. Looks at the first
   // `entries_max` entries of the map only.
   std::optional<MapKind> left_out(std::span<const ByteRange> ranges, std::size_t entries_max = 256);
 
  private:
-  struct Planned {
-    ByteRange range;
-    std::size_t position;  // in the plan
-  };
-
   bool is_near(std::uint64_t offset, std::uint64_t length);
   SharedBytes content_of(const MapEntry& entry);
-  // The position in the plan of a range that holds the offset.
-  std::optional<std::size_t> planned_at(std::uint64_t offset) const;
-  void sweep_from(std::size_t position, std::uint64_t offset);
 
   const std::uint64_t size_bytes_;
-  const std::size_t window_bytes_;
-  const TreeRoot root_;
   CachingSource nodes_;
   CachingSource chunks_;
   ImageMapReader map_;
-  std::vector<ByteRange> plan_;
-  std::vector<Planned> by_offset_;
-  std::size_t single_before_ = 0;  // a sweep up to this position failed: its chunks are asked for one by one
+  Readahead readahead_;
 };
 
 }  // namespace vmferry::restore

@@ -43,7 +43,7 @@ void list_files(const RestorePoint& point, const PathInPoint& where, bool recurs
   visitor.refused = [&](const std::string& place, const NameEntry& found, DirectoryVisitor::Refusal) {
     visit({joined_place(place, to_utf8(found.name)), found});
   };
-  walk_directory(index.names(), entry.record, tidy(where.path), recursive, visitor);
+  walk_directory(index, entry.record, tidy(where.path), recursive, visitor);
 }
 
 }  // namespace vmferry::restore

@@ -33,6 +33,7 @@ struct RestoreResult {
   std::vector<std::filesystem::path> outputs;
   std::uint64_t files = 0, directories = 0;
   std::uint64_t written_bytes = 0, received_bytes = 0;
+  std::uint64_t reused_bytes = 0;  // with resume: that were there already, and right
   std::uint64_t elapsed_ms = 0;
   // What is missing in the outputs, at most 1000 and then one that counts the others. Not empty: exit code 2.
   // Codes: "left_out" (pagefile.sys and its like: not in the backup), "unreadable" (the data cannot be had right),
@@ -58,6 +59,10 @@ struct RestoreOptions {
 struct DiskRestoreOptions : RestoreOptions {
   std::optional<disk::OutputFormat> format;  // nullopt: same
   std::optional<std::string> disk;           // one disk of a machine ("scsi0:1"): then `output` is a file
+  // Goes on with what an interrupted restore to the same output left: what has the hash of the chunk that belongs there is
+  // kept, everything else is fetched and written. Outputs that are finished are compared, and kept where they are right
+  // (else Error{exists}). Where nothing is there, it is an ordinary restore.
+  bool resume = false;
 };
 
 // A bare VMDK's point, or one disk: output is the file. A .vmx machine: output is a directory (made where it is not

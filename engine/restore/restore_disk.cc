@@ -7,7 +7,8 @@
 #include <sys/statvfs.h>
 
 #include "engine/restore/chunk_pipeline.h"
-#include "engine/restore/sector_writer.h"
+#include "engine/restore/disk_output.h"
+#include "engine/restore/map_ahead.h"
 #include "protocol/error.h"
 #include "protocol/image_map.h"
 
@@ -22,22 +23,24 @@ class DiskRestore {
   DiskRestore(const PointDisk& disk, const DiskRestoreOptions& options, target::TargetSession& session)
       : disk_(disk),
         options_(options),
-        map_(disk.image_map, disk.size_bytes, session.chunks()),
+        map_(disk, session.chunks()),
         chunks_(session, options.memory_bytes) {}
 
-  void run(SectorWriter& out, RestoreEvents& events, const std::atomic<bool>& cancel, DiskProgress& progress) {
+  void run(DiskOutput& out, RestoreEvents& events, const std::atomic<bool>& cancel, DiskProgress& progress) {
     auto told = std::chrono::steady_clock::now();
-    look_ahead();
+    look_ahead(out);
     while (!ahead_.empty()) {
       if (cancel) throw Error(ErrorCode::cancelled, "the restore was stopped", disk_.key);
-      const MapEntry entry = ahead_.front();
+      const Ahead next = ahead_.front();
       ahead_.pop_front();
-      // Zeros, holes and what was left out are not written: they stay holes.
-      if (entry.kind == MapKind::data) {
-        write(entry, out);
-        progress.done_bytes += entry.disk.length;
-      }
-      look_ahead();
+      if (next.entry.kind != MapKind::data)
+        out.zeros(next.entry.disk);
+      else if (next.is_there)
+        keep(next.entry, out);
+      else
+        write(next.entry, out);
+      if (next.entry.kind == MapKind::data) progress.done_bytes += next.entry.disk.length;
+      look_ahead(out);
       const auto now = std::chrono::steady_clock::now();
       if (now - told >= std::chrono::milliseconds(200)) {
         events.progress(progress.done_bytes, progress.total_bytes);
@@ -47,25 +50,34 @@ class DiskRestore {
     out.flush();
   }
 
+  std::uint64_t kept_bytes() const noexcept { return kept_bytes_; }
   std::uint64_t written_bytes() const noexcept { return written_bytes_; }
   const std::vector<ByteRange>& damaged() const noexcept { return damaged_; }
   const std::string& damage() const noexcept { return damage_; }
 
  private:
-  void look_ahead() {
-    while (!map_ended_ && (ahead_.empty() || (ahead_.size() < entries_ahead_max && chunks_.has_room()))) {
-      const std::optional<MapEntry> entry = started_ ? map_.next() : map_.at(0);
-      started_ = true;
-      if (!entry) {
-        map_ended_ = true;
-        return;
-      }
-      if (entry->kind == MapKind::data) chunks_.ask(entry->chunk);
-      ahead_.push_back(*entry);
+  struct Ahead {
+    MapEntry entry;
+    bool is_there;  // in the output, and right
+  };
+
+  // Waits for the map only where there is nothing else to do.
+  void look_ahead(DiskOutput& out) {
+    while (ahead_.empty() || (ahead_.size() < entries_ahead_max && chunks_.has_room())) {
+      const std::optional<MapEntry> entry = ahead_.empty() ? map_.next() : map_.next_if_there();
+      if (!entry) return;
+      const bool is_there = out.has(*entry);
+      if (entry->kind == MapKind::data && !is_there) chunks_.ask(entry->chunk, entry->chunk_offset + entry->disk.length);
+      ahead_.push_back({*entry, is_there});
     }
   }
 
-  void write(const MapEntry& entry, SectorWriter& out) {
+  void keep(const MapEntry& entry, DiskOutput& out) {
+    out.keep(entry.disk);
+    kept_bytes_ += entry.disk.length;
+  }
+
+  void write(const MapEntry& entry, DiskOutput& out) {
     SharedBytes content;
     try {
       content = chunks_.take(entry.chunk);
@@ -99,29 +111,57 @@ class DiskRestore {
 
   const PointDisk& disk_;
   const DiskRestoreOptions& options_;
-  ImageMapReader map_;
+  MapAhead map_;
   ChunkPipeline chunks_;
-  std::deque<MapEntry> ahead_;
-  bool started_ = false;
-  bool map_ended_ = false;
-  std::uint64_t written_bytes_ = 0;
+  std::deque<Ahead> ahead_;
+  std::uint64_t written_bytes_ = 0, kept_bytes_ = 0;
   std::vector<ByteRange> damaged_;
   std::string damage_;
 };
+
+// A restore that was done when its process was killed, or a machine's disk before the one that it was killed in.
+// Error{exists} where the disk is not what would be restored.
+void keep_finished_disk(const PointDisk& disk, const std::filesystem::path& output, disk::OutputFormat format,
+                        const DiskRestoreOptions& options, target::TargetSession& session, RestoreEvents& events,
+                        const std::atomic<bool>& cancel, DiskProgress& progress, RestoreResult& result) {
+  try {
+    const std::unique_ptr<disk::Disk> there = disk::open_disk(output);
+    if (disk::same_format(there->description()) != format) throw OtherContent{};
+    DiskRestore(disk, options, session)
+        .run(*compare_with(*there, disk.size_bytes, session.facts().domain_key), events, cancel, progress);
+    for (const disk::DiskFile& file : there->files()) result.outputs.push_back(file.path);
+    result.reused_bytes += disk.bytes.data;
+  } catch (const OtherContent&) {
+    throw Error(ErrorCode::exists, "the output is there already, and is not what would be restored", output.string(),
+                "--force overwrites it");
+  }
+}
+
+bool is_there(const std::filesystem::path& path) {
+  struct stat facts {};
+  return lstat(path.c_str(), &facts) == 0;
+}
 
 }  // namespace
 
 void restore_disk(const PointDisk& disk, const std::filesystem::path& output, disk::OutputFormat format,
                   const DiskRestoreOptions& options, target::TargetSession& session, RestoreEvents& events,
                   const std::atomic<bool>& cancel, DiskProgress& progress, RestoreResult& result) {
+  if (options.resume && !options.force && is_there(output))
+    return keep_finished_disk(disk, output, format, options, session, events, cancel, progress, result);
   const disk::OutputDisk shape{checked_round_up<std::uint64_t>(disk.size_bytes, 512, "a disk's size"),
                                description_of(disk)};
+  const bool was_begun = options.resume && is_there(disk::OutputFile::partial_path_of(output));
   // Opened first: a map that cannot be read leaves nothing behind.
   DiskRestore restore(disk, options, session);
-  const std::unique_ptr<disk::DiskWriter> writer = disk::create_disk(output, format, shape, options.force);
-  SectorWriter out(*writer, shape.size_bytes);
-  restore.run(out, events, cancel, progress);
+  const std::unique_ptr<disk::DiskWriter> writer =
+      disk::create_disk(output, format, shape, {.overwrite = options.force, .resume = options.resume});
+  if (was_begun && !writer->is_resumed())
+    result.notes.push_back(disk.key + " was restored anew: of an unfinished disk in this format nothing can be kept (of "
+                                      "flat and raw ones it can)");
+  restore.run(*write_to(*writer, disk.size_bytes, session.facts().domain_key), events, cancel, progress);
   result.written_bytes += restore.written_bytes();
+  result.reused_bytes += restore.kept_bytes();
   if (restore.damaged().empty()) {
     writer->finish();
     result.outputs.insert(result.outputs.end(), writer->outputs().begin(), writer->outputs().end());

@@ -27,7 +27,7 @@ class TreeRestore {
         log_(result_, events),
         index_(row_, session.chunks(), node_cache_bytes),
         ranges_(row_),
-        content_(row_, session.chunks(), options),
+        content_(row_, session, options),
         entry_(index_.resolve(where.path)) {}
 
   RestoreResult run() {
@@ -86,7 +86,7 @@ class TreeRestore {
       return std::nullopt;
     };
     visitor.refused = [](const std::string&, const NameEntry&, DirectoryVisitor::Refusal) {};
-    walk_directory(index_.names(), entry_.record, "", true, visitor);
+    walk_directory(index_, entry_.record, "", true, visitor);
     return needed;
   }
 
@@ -103,7 +103,7 @@ class TreeRestore {
       else
         log_.warn({"too_deep", path, "this directory lies too deep: nothing below it was restored"});
     };
-    walk_directory(index_.names(), entry_.record, top, true, visitor);
+    walk_directory(index_, entry_.record, top, true, visitor);
     files.finish();
     if (top != name) tree.rename("", top, name, false);
   }

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
+#include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,9 +27,15 @@ disk::OutputFormat format_for(const PointDisk& disk, const DiskRestoreOptions& o
   return options.format ? *options.format : disk::same_format(description_of(disk));
 }
 
-std::uint64_t space_for(const PointDisk& disk, disk::OutputFormat format) {
+// That a restore takes beyond what an earlier attempt of it took.
+std::uint64_t space_for(const PointDisk& disk, disk::OutputFormat format, const std::filesystem::path& output,
+                        const DiskRestoreOptions& options) {
   // How well a stream compresses is known in the end only; zlib rarely does better than this.
-  return format == disk::OutputFormat::stream ? disk.bytes.data / 4 : disk.bytes.data;
+  const std::uint64_t needed = format == disk::OutputFormat::stream ? disk.bytes.data / 4 : disk.bytes.data;
+  struct stat facts {};
+  if (!options.resume) return needed;
+  if (!options.force && lstat(output.c_str(), &facts) == 0) return 0;  // it is only compared
+  return needed - std::min(needed, disk::partial_bytes(output, format));
 }
 
 class MachineRestore {
@@ -68,15 +75,15 @@ class MachineRestore {
     if (!S_ISREG(facts.st_mode))
       throw Error(ErrorCode::exists, "the output is there already, and is no file", path.string(),
                   "give the name of the file to write");
-    if (!options_.force)
+    if (options_.force) return refuse_disk_in_use(path);
+    if (!options_.resume)
       throw Error(ErrorCode::exists, "the output is there already", path.string(), "--force overwrites it");
-    refuse_disk_in_use(path);
   }
 
   void restore_one(const PointDisk& disk) {
     const disk::OutputFormat format = format_for(disk, options_);
     expect_free(output_);
-    expect_space(output_.parent_path(), space_for(disk, format));
+    expect_space(output_.parent_path(), space_for(disk, format, output_, options_));
     DiskProgress progress{0, disk.bytes.data};
     events_.phase("restoring the disk");
     restore_disk(disk, output_, format, options_, session_, events_, cancel_, progress, result_);
@@ -98,7 +105,7 @@ class MachineRestore {
     for (const PointFile& file : point_.files) space += file.size_bytes;
     for (const PointDisk& disk : point_.disks) {
       disks_.push_back(named(disk));
-      space += space_for(disk, disks_.back().format);
+      space += space_for(disk, disks_.back().format, output_ / disks_.back().name, options_);
       progress.total_bytes += disk.bytes.data;
       expect_free(output_ / disks_.back().name);
     }
@@ -126,9 +133,9 @@ class MachineRestore {
     }
     if (!S_ISDIR(facts.st_mode))
       throw Error(ErrorCode::exists, "the output of a machine is a directory", output_.string(), "a file is there");
-    if (!options_.force && !std::filesystem::is_empty(output_))
+    if (!options_.force && !options_.resume && !std::filesystem::is_empty(output_))
       throw Error(ErrorCode::exists, "the output directory is not empty", output_.string(),
-                  "give a new one, or --force to write over what is there");
+                  "give a new one, --resume to go on with an interrupted restore, or --force to write over what is there");
   }
 
   NamedDisk named(const PointDisk& disk) {
@@ -162,10 +169,44 @@ class MachineRestore {
     }
   }
 
+  // Whether an interrupted restore has written all of this file.
+  bool is_finished(const PointFile& file, const std::filesystem::path& path) const {
+    if (!options_.resume || options_.force) return false;
+    std::error_code missing;
+    if (!std::filesystem::is_regular_file(path, missing) || std::filesystem::file_size(path, missing) != file.size_bytes)
+      return false;
+    std::ifstream in(path, std::ios::binary);
+    Bytes content;
+    for (std::size_t i = 0; i < file.chunks.size(); ++i) {
+      content.resize(file.chunk_lengths.at(i));
+      in.read(reinterpret_cast<char*>(content.data()), static_cast<std::streamsize>(content.size()));
+      if (!in || chunk_id_of(session_.facts().domain_key, content) != file.chunks[i]) return false;
+    }
+    return true;
+  }
+
+  // A .vmx of an interrupted restore, which is not byte for byte the point's.
+  bool is_finished(const std::string& text, const std::filesystem::path& path) const {
+    if (!options_.resume || options_.force) return false;
+    std::string there;
+    std::getline(std::ifstream(path, std::ios::binary), there, '\0');
+    return there == text;
+  }
+
+  void keep_file(const std::filesystem::path& path, std::uint64_t bytes) {
+    result_.outputs.push_back(path);
+    result_.reused_bytes += bytes;
+    ++result_.files;
+  }
+
   void restore_file(const PointFile& file, const std::string& name) {
+    const std::filesystem::path path = output_ / name;
+    const bool is_vmx = ends_with_fold(file.name, ".vmx");
+    if (!is_vmx && is_finished(file, path)) return keep_file(path, file.size_bytes);
+    std::error_code ignored;
+    if (options_.resume) std::filesystem::remove(path.string() + ".partial", ignored);
     OutputTree tree(output_);
     OutputFile out = tree.create_file("", name, options_.force);
-    const bool is_vmx = ends_with_fold(file.name, ".vmx");
     std::string text;
     std::uint64_t offset = 0;
     constexpr std::size_t ids_at_once = 64;
@@ -194,12 +235,16 @@ class MachineRestore {
       throw Error(ErrorCode::damaged, "a file of the restore point has another length than it says", file.name);
     if (is_vmx) {
       text = rewritten(std::move(text));
+      if (is_finished(text, path)) {
+        out.discard();
+        return keep_file(path, text.size());
+      }
       out.write(0, as_bytes(text));
       offset = text.size();
     }
     out.set_size(offset);
     out.finish();
-    result_.outputs.push_back(output_ / name);
+    result_.outputs.push_back(path);
     result_.written_bytes += offset;
     ++result_.files;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "protocol/error.h"
@@ -10,8 +11,8 @@
 namespace vmferry::restore {
 namespace {
 
-// Nodes asked for in one go: bounds the memory of a level.
-constexpr std::size_t nodes_at_once = 1024;
+// Nodes asked for in one go: bounds the memory of a level. 8 MiB: more than any line holds.
+constexpr std::size_t nodes_at_once = 2048;
 
 bool less(ByteView a, ByteView b) { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()); }
 
@@ -45,8 +46,7 @@ class Sweep {
   void run(const TreeRoot& root) {
     if (root.levels == 0 || ranges_.empty()) return;
     if (root.levels > limits::tree_depth_max) throw Error(ErrorCode::malformed, "a tree is too deep");
-    std::vector<Wanted> wanted{Wanted{root.node, std::nullopt, {}}};
-    for (unsigned level = root.levels; level-- > 0 && !wanted.empty();) wanted = read_level(wanted, level);
+    read_below({Wanted{root.node, std::nullopt, {}}}, root.levels - 1u);
   }
 
  private:
@@ -57,24 +57,29 @@ class Sweep {
     return range != ranges_.end() && (upper.empty() || less(range->first, upper));
   }
 
-  std::vector<Wanted> read_level(const std::vector<Wanted>& wanted, unsigned level) {
-    std::vector<Wanted> below;
+  // A block of nodes and all below it, then the next: in key order, and one block of each level in memory.
+  void read_below(const std::vector<Wanted>& wanted, unsigned level) {
     for (std::size_t begin = 0; begin < wanted.size(); begin += nodes_at_once) {
-      const std::size_t end = std::min(wanted.size(), begin + nodes_at_once);
-      std::vector<ChunkId> ids;
-      for (std::size_t i = begin; i < end; ++i) ids.push_back(wanted[i].node);
-      std::unordered_map<ChunkId, TreeNode> nodes;
-      source_.get(ids, [&](const ChunkId& id, ByteView content) { nodes.emplace(id, parse_tree_node(content)); });
-      for (std::size_t i = begin; i < end; ++i) {
-        const auto node = nodes.find(wanted[i].node);
-        if (node == nodes.end()) throw Error(ErrorCode::damaged, "a chunk was not given", wanted[i].node.to_string());
-        if (node->second.level != level)
-          throw Error(ErrorCode::malformed, "a node of a tree has the wrong level", node->first.to_string());
-        check_place(node->second, wanted[i]);
-        read_node(node->second, wanted[i].upper, below);
-      }
+      const auto block = std::span(wanted).subspan(begin, std::min(nodes_at_once, wanted.size() - begin));
+      std::vector<Wanted> below;
+      read_block(block, level, below);
+      if (!below.empty()) read_below(below, level - 1);
     }
-    return below;
+  }
+
+  void read_block(std::span<const Wanted> block, unsigned level, std::vector<Wanted>& below) {
+    std::vector<ChunkId> ids;
+    for (const Wanted& wanted : block) ids.push_back(wanted.node);
+    std::unordered_map<ChunkId, TreeNode> nodes;
+    source_.get(ids, [&](const ChunkId& id, ByteView content) { nodes.emplace(id, parse_tree_node(content)); });
+    for (const Wanted& wanted : block) {
+      const auto node = nodes.find(wanted.node);
+      if (node == nodes.end()) throw Error(ErrorCode::damaged, "a chunk was not given", wanted.node.to_string());
+      if (node->second.level != level)
+        throw Error(ErrorCode::malformed, "a node of a tree has the wrong level", node->first.to_string());
+      check_place(node->second, wanted);
+      read_node(node->second, wanted.upper, below);
+    }
   }
 
   static void check_place(const TreeNode& node, const Wanted& wanted) {

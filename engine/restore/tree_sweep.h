@@ -1,5 +1,5 @@
-// sweep_tree: reads the parts of a tree that hold given keys, level by level: all nodes of one level are asked for
-// together, so that a thousand look-ups cost as many round trips as one.
+// sweep_tree: reads the parts of a tree that hold given keys, level by level: the nodes of one level are asked for
+// together (a few thousand at a time), so that a thousand look-ups cost as many round trips as one.
 #pragma once
 
 #include <functional>

@@ -173,7 +173,7 @@ class PullVerification {
         const std::optional<ChunkUse> use = firsts.next();
         ended = !use;
         if (!use) break;
-        chunks.ask(use->id);
+        chunks.ask(use->id, use->bytes_needed);
         ahead.push_back(*use);
       }
       if (ahead.empty()) break;

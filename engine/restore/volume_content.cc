@@ -4,8 +4,8 @@
 
 namespace vmferry::restore {
 
-VolumeContent::VolumeContent(const VolumeRow& row, ChunkSource& chunks, const RestoreOptions& options)
-    : volume_(row.volume->range), limits_(options.sandbox), image_(*row.disk, chunks, options.memory_bytes) {
+VolumeContent::VolumeContent(const VolumeRow& row, target::TargetSession& session, const RestoreOptions& options)
+    : volume_(row.volume->range), limits_(options.sandbox), image_(*row.disk, session, options.memory_bytes) {
   if (!range_fits(volume_.offset, volume_.length, row.disk->size_bytes))
     throw Error(ErrorCode::malformed, "a volume of the restore point lies outside of its disk", row.name);
 }

@@ -16,7 +16,7 @@ namespace vmferry::restore {
 
 class VolumeContent {
  public:
-  VolumeContent(const VolumeRow& row, ChunkSource& chunks, const RestoreOptions& options);
+  VolumeContent(const VolumeRow& row, target::TargetSession& session, const RestoreOptions& options);
 
   ImageReader& image() noexcept { return image_; }
   bool is_mounted() const noexcept { return files_ != nullptr; }

@@ -2,6 +2,7 @@
 // One thread.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,7 +20,9 @@ class VolumeIndex {
 
   // Throws Error{not_found}, naming the path. An empty path is the root.
   NameEntry resolve(const std::string& path);
-  FileIndexReader& names() noexcept { return reader_; }
+  // The names in these directories, in one round trip per level of the tree; those of one directory together and in key
+  // order, short names too.
+  void list(std::span<const MftReference> directories, const std::function<void(const NameEntry&)>& visit);
   // Brings what record() will be asked for, in one round trip per level of the tree.
   void fetch_records(std::span<const MftReference> records);
   std::optional<RecordEntry> record(MftReference record) { return reader_.record(record); }

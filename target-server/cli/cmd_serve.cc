@@ -20,7 +20,7 @@ constexpr std::chrono::days certificate_warning{30};
 struct Settings {
   std::string config, directory, socket;
   std::vector<std::string> listen;
-  std::optional<std::int64_t> sessions, backups, rebuild_level, dscp;
+  std::optional<std::int64_t> sessions, backups, rebuild_level, pin_days, dscp;
   std::int64_t idle_exit_seconds = 0;
 };
 
@@ -68,6 +68,7 @@ void complete(Settings& settings) {
     otherwise(settings.sessions, config.sessions);
     otherwise(settings.backups, config.backups);
     otherwise(settings.rebuild_level, config.rebuild_level);
+    otherwise(settings.pin_days, config.pin_days);
     otherwise(settings.dscp, config.dscp);
   }
   if (settings.directory.empty())
@@ -97,8 +98,13 @@ ServerOptions server_options(const Settings& settings, const std::string& socket
   options.session.rebuild_compression_level = static_cast<int>(
       within(settings.rebuild_level, 1, 19, static_cast<std::size_t>(rebuild_compression_level_default), "rebuild_level"));
   if (settings.dscp) options.tls.dscp = static_cast<unsigned>(within(settings.dscp, 0, 63, 0, "dscp"));
+  options.session.read_priority = std::make_shared<ReadPriority>();
   options.idle_exit = std::chrono::seconds(settings.idle_exit_seconds);
   return options;
+}
+
+unsigned pin_days_of(const Settings& settings) {
+  return static_cast<unsigned>(within(settings.pin_days, 0, 3650, store::StoreOptions{}.pin_days, "pin_days"));
 }
 
 std::string certificate_note(const TlsIdentity& identity, const std::string& directory) {
@@ -114,7 +120,7 @@ Outcome serve(Settings settings, const Invocation& invocation) {
                                                      : std::filesystem::absolute(settings.socket).string();
   const ServerOptions options = server_options(settings, socket);
   StopSignals signals;  // before any thread is there
-  const auto opened = store::Store::open(directory, {.socket = socket});
+  const auto opened = store::Store::open(directory, {.pin_days = pin_days_of(settings), .socket = socket});
   std::optional<TlsIdentity> identity;
   if (!options.listen.empty()) identity = server_identity(directory);
   Server server(*opened, directory, options, identity);
@@ -155,6 +161,10 @@ void add_serve_command(CLI::App& app, Invocation& invocation) {
       ->add_option("--rebuild-level", settings->rebuild_level,
                    "compression of what deltas are rebuilt to, 1 (fast) to 19 (small) (" +
                        std::to_string(rebuild_compression_level_default) + ")")
+      ->type_name("N");
+  command
+      ->add_option("--pin-days", settings->pin_days,
+                   "what an unfinished backup sent is kept for so many days after its last try; 0: not kept (30)")
       ->type_name("N");
   command->add_option("--dscp", settings->dscp, "mark what is sent with this DSCP, 0 to 63 (8: background)")->type_name("N");
   command->add_option("--idle-exit", settings->idle_exit_seconds, "end when nobody was there for so many seconds")

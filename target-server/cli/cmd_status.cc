@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <ctime>
 
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
@@ -7,6 +8,21 @@
 
 namespace vmferry::target_server {
 namespace {
+
+std::string day_text(std::int64_t unix_seconds) {
+  const auto seconds = static_cast<std::time_t>(unix_seconds);
+  std::tm local{};
+  char text[32] = "?";
+  if (::localtime_r(&seconds, &local) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &local);
+  return text;
+}
+
+// Backups that began and were not committed.
+std::string unfinished_text(const store::Pin& pin, bool is_expired) {
+  return "unfinished " + pin.machine_name + " of client " + pin.client.to_string() + ": begun " + day_text(pin.since) +
+         (is_expired ? "; what arrived was kept until " + day_text(pin.until) + ", and no longer is\n"
+                     : "; what arrived is kept until " + day_text(pin.until) + "\n");
+}
 
 Outcome status_of(const std::string& directory) {
   const auto opened = store::Store::open(directory, {.writable = false, .socket = {}});
@@ -25,6 +41,14 @@ Outcome status_of(const std::string& directory) {
     text += "note       " + note.object + ": " + note.message + "\n";
     notes.push_back({{"code", note.code}, {"object", note.object}, {"message", note.message}});
   }
+  nlohmann::ordered_json unfinished = nlohmann::ordered_json::array();
+  for (const store::Pin& pin : opened->pins()) {
+    const bool is_expired = pin.until < std::time(nullptr);
+    text += unfinished_text(pin, is_expired);
+    unfinished.push_back({{"client_uuid", pin.client.to_string()}, {"machine_uuid", pin.machine.to_string()},
+                          {"name", pin.machine_name}, {"since", pin.since}, {"until", pin.until},
+                          {"expired", is_expired}});
+  }
   if (status.lost_chunks != 0)
     text += "LOST       " + std::to_string(status.lost_chunks) +
             (status.lost_chunks == 1 ? " chunk is lost: the next backup that has it sends it again\n"
@@ -41,6 +65,7 @@ Outcome status_of(const std::string& directory) {
       {"stored_bytes", status.stored_bytes}, {"available_bytes", status.available_bytes},
       {"reserve_bytes", status.reserve_bytes}, {"file_system_bytes", status.file_system_bytes}};
   facts["writer_pid"] = status.writer_pid ? nlohmann::ordered_json(*status.writer_pid) : nlohmann::ordered_json();
+  facts["unfinished_backups"] = unfinished;
   facts["damaged_points"] = bad;
   facts["notes"] = notes;
   return {text, json_members(facts), damaged.empty() && status.lost_chunks == 0 ? 0 : 4};

@@ -86,6 +86,7 @@ void FrameIntake::work() {
     queue_.pop_front();
     lock.unlock();
 
+    if (limits_.read_priority) limits_.read_priority->yield_to_readers();
     IntakeCounts added;
     std::exception_ptr failure;
     try {

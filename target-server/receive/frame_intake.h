@@ -10,12 +10,14 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "protocol/error.h"
+#include "target-server/serve/read_priority.h"
 #include "target-server/store/decoded_frames.h"
 #include "target-server/store/store.h"
 
@@ -25,6 +27,7 @@ struct IntakeLimits {
   std::size_t threads = 1;
   std::size_t queue_bytes_max = 0;
   int rebuild_compression_level = 0;
+  std::shared_ptr<ReadPriority> read_priority;  // null: no restore is let go first
 };
 
 // Both on a worker's thread.

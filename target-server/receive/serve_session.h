@@ -11,6 +11,7 @@
 #include "protocol/transport/transport.h"
 #include "target-server/access/access.h"
 #include "target-server/receive/turnstile.h"
+#include "target-server/serve/read_priority.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
@@ -22,6 +23,7 @@ struct ServeOptions {
   std::size_t verify_threads = 1;        // decode and check frames, rebuild deltas, beside the receiving thread
   std::size_t queue_bytes_max = 8u << 20;
   int rebuild_compression_level = rebuild_compression_level_default;
+  std::shared_ptr<ReadPriority> read_priority;  // one for all sessions of a server; null: restores have none
   std::shared_ptr<Turnstile> backup_turns;  // of all sessions of one server; null: no bound
   // Records which controller a client is, that has not said so before; gives the client as it is then.
   std::function<access::ClientRecord(const std::string& client, const Uuid& client_uuid)> bind;

@@ -40,7 +40,8 @@ ServerSession::ServerSession(Transport& transport, wire::PacketWriter& writer, w
       may_replicate_(peer.is_replica && peer.access.may_replicate() && both_have(wire::feature_replicas)),
       options_(options),
       reading_(store, writer, transport,
-               [this](const PointSummary& point) { return peer_.access.may_read(point, peer_.client_uuid); }) {}
+               [this](const PointSummary& point) { return peer_.access.may_read(point, peer_.client_uuid); },
+               options.read_priority) {}
 
 ServerSession::~ServerSession() { keep_what_arrived(); }
 
@@ -144,7 +145,8 @@ Turnstile::Turn ServerSession::wait_for_turn(std::uint64_t request) {
 }
 
 IntakeLimits ServerSession::intake_limits() const {
-  return {options_.verify_threads, options_.queue_bytes_max, options_.rebuild_compression_level};
+  return {options_.verify_threads, options_.queue_bytes_max, options_.rebuild_compression_level,
+          options_.read_priority};
 }
 
 void ServerSession::open_backup(const messages::Control& question) {
@@ -168,6 +170,7 @@ void ServerSession::open_backup(const messages::Control& question) {
   auto opened = std::make_unique<Backup>(store_, intake_limits(), intake_events());
   opened->turn = std::move(turn);
   opened->lease = store_.lease(peer_.client_uuid, opening.machine_uuid, base_uuids);
+  store_.pin(peer_.client_uuid, opening.machine_uuid, opening.machine_name);
   opened->machine_uuid = opening.machine_uuid;
   opened->machine_name = opening.machine_name;
   opened->lost_at_open = std::move(lost);
@@ -232,6 +235,7 @@ void ServerSession::commit(std::uint64_t request) {
   if (missing.empty()) {
     store_.sync();  // what the check found may be another session's, and not durable yet
     const RestorePoint stored = store_.add_point(point);
+    store_.unpin(peer_.client_uuid, point.machine_uuid);
     backup_.reset();
     committed.set_committed(true);
     wire::send_point(writer_, request, stored);

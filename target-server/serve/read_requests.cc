@@ -12,7 +12,11 @@ namespace vmferry::target_server {
 namespace {
 
 constexpr std::size_t requests_queued_max = 64;  // of at most limits::offer_ids_max ids each
+constexpr std::size_t fetches_open_max = 16;  // all that a client may have under way
+constexpr std::size_t cancelled_max = 256;    // remembered: more than may be under way
 constexpr std::uint64_t progress_steps = 256;
+
+using Reading = std::optional<ReadPriority::Reading>;
 
 // A sentence as a message carries it: a proto3 string must be UTF-8, a name in it need not be.
 std::string plain(std::string sentence) {
@@ -22,11 +26,13 @@ std::string plain(std::string sentence) {
 
 }  // namespace
 
-ReadRequests::ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport, MayRead may_read)
+ReadRequests::ReadRequests(store::Store& store, wire::PacketWriter& writer, Transport& transport, MayRead may_read,
+                           std::shared_ptr<ReadPriority> priority)
     : store_(store),
       writer_(writer),
       transport_(transport),
       may_read_(std::move(may_read)),
+      priority_(std::move(priority)),
       worker_([this] { work(); }) {}
 
 ReadRequests::~ReadRequests() {
@@ -48,14 +54,13 @@ void ReadRequests::add(ReadRequest request) {
 // One that waits is answered in its turn, and then at once.
 void ReadRequests::cancel(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  if (busy_ && answering_ == number) cancelled_ = true;
-  for (ReadRequest& request : queue_)
-    if (request.number == number) request.cancelled = true;
+  if (cancelled_.size() == cancelled_max) cancelled_.pop_front();
+  cancelled_.push_back(number);
 }
 
-bool ReadRequests::cancelled() const {
+bool ReadRequests::cancelled(std::uint64_t number) const {
   const std::lock_guard lock(mutex_);
-  return cancelled_;
+  return std::ranges::find(cancelled_, number) != cancelled_.end();
 }
 
 void ReadRequests::drain() {
@@ -71,27 +76,46 @@ bool ReadRequests::stopping() const {
 void ReadRequests::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    changed_.wait(lock, [&] { return stopping_ || !queue_.empty() || !open_.empty(); });
     if (stopping_) return;
-    const ReadRequest request = std::move(queue_.front());
-    queue_.pop_front();
+    const std::optional<ReadRequest> request = take_next();
     busy_ = true;
-    answering_ = request.number;
-    cancelled_ = request.cancelled;
     changed_.notify_all();
     lock.unlock();
     bool line_broke = false;
     try {
-      answer(request);
+      if (request)
+        answer(*request);
+      else
+        send_frame_of_shortest();
     } catch (...) {
       line_broke = true;  // answer() tells all other trouble to the peer
       transport_.abort();  // so that the receiving thread ends the session
     }
     lock.lock();
-    busy_ = false;
+    busy_ = !open_.empty();
     if (line_broke) stopping_ = true;
     changed_.notify_all();
   }
+}
+
+std::optional<ReadRequest> ReadRequests::take_next() {
+  const auto take = [&](auto found) {
+    ReadRequest request = std::move(*found);
+    queue_.erase(found);
+    return request;
+  };
+  const auto is_fetch = [](const ReadRequest& request) {
+    return std::holds_alternative<FetchRequest>(request.what) || std::holds_alternative<DeltasRequest>(request.what);
+  };
+  const auto is_short = [](const ReadRequest& request) {
+    return std::holds_alternative<ListRequest>(request.what) || std::holds_alternative<PointRequest>(request.what);
+  };
+  if (const auto found = std::ranges::find_if(queue_, is_short); found != queue_.end()) return take(found);
+  if (open_.size() < fetches_open_max)
+    if (const auto found = std::ranges::find_if(queue_, is_fetch); found != queue_.end()) return take(found);
+  if (open_.empty()) return take(queue_.begin());
+  return std::nullopt;
 }
 
 void ReadRequests::answer(const ReadRequest& request) {
@@ -106,36 +130,23 @@ void ReadRequests::answer(const ReadRequest& request) {
 }
 
 void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
-  wire::FetchEnd end{number, {}};
+  OpenFetch open;
+  open.end.request = number;
   const auto fail = [&](std::span<const ChunkId> ids, wire::NotFetched why) {
-    for (const ChunkId& id : ids) end.failed.push_back({why, id});
+    for (const ChunkId& id : ids) open.end.failed.push_back({why, id});
   };
   std::vector<ChunkId> missing;
-  std::vector<store::Store::Located> located;
   try {
-    located = store_.locate(fetch.ids, missing);
+    Reading reading;
+    if (priority_) reading.emplace(*priority_);
+    open.frames = store_.locate(fetch.ids, missing);
   } catch (const Error&) {
     fail(fetch.ids, wire::NotFetched::damaged);
   }
   fail(missing, wire::NotFetched::missing);
-  const Bytes prefix = wire::encode_number(number);
-  for (const auto& [location, ids] : located) {
-    if (cancelled()) {
-      fail(ids, wire::NotFetched::missing);
-      continue;
-    }
-    Bytes frame;
-    try {
-      frame = store_.read_frame(location);
-    } catch (const Error&) {
-      store_.recheck(ids, false);
-      fail(ids, wire::NotFetched::damaged);
-      continue;
-    }
-    writer_.send(wire::PacketType::fetched, {prefix, frame});
-    if (stopping()) return;
-  }
-  writer_.send(wire::PacketType::fetch_end, {wire::encode_fetch_end(end)});
+  for (const auto& located : open.frames) open.bytes_left += located.frame.length;
+  std::ranges::reverse(open.frames);
+  open_.push_back(std::move(open));
 }
 
 void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
@@ -143,9 +154,41 @@ void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
   const Bytes prefix = wire::encode_number(number);
   std::vector<ChunkId> whole = delta_maker_->make(deltas.chunks, [&](ByteView delta_frame) {
     writer_.send(wire::PacketType::fetched_delta, {prefix, delta_frame});
-    return !stopping() && !cancelled();
+    return !stopping() && !cancelled(number);
   });
   answer(number, FetchRequest{std::move(whole)});
+}
+
+void ReadRequests::send_frame_of_shortest() {
+  const auto shortest = std::ranges::min_element(open_, {}, &OpenFetch::bytes_left);
+  if (!shortest->frames.empty() && cancelled(shortest->end.request)) drop_frames(*shortest);
+  if (!shortest->frames.empty()) return send_frame(*shortest);
+  const wire::FetchEnd end = std::move(shortest->end);
+  open_.erase(shortest);
+  writer_.send(wire::PacketType::fetch_end, {wire::encode_fetch_end(end)});
+}
+
+void ReadRequests::drop_frames(OpenFetch& fetch) {
+  for (const auto& [location, ids] : fetch.frames)
+    for (const ChunkId& id : ids) fetch.end.failed.push_back({wire::NotFetched::missing, id});
+  fetch.frames.clear();
+}
+
+void ReadRequests::send_frame(OpenFetch& fetch) {
+  const auto [location, ids] = std::move(fetch.frames.back());
+  fetch.frames.pop_back();
+  fetch.bytes_left -= location.length;
+  Bytes frame;
+  try {
+    Reading reading;
+    if (priority_) reading.emplace(*priority_);
+    frame = store_.read_frame(location);
+  } catch (const Error&) {
+    store_.recheck(ids, false);
+    for (const ChunkId& id : ids) fetch.end.failed.push_back({wire::NotFetched::damaged, id});
+    return;
+  }
+  writer_.send(wire::PacketType::fetched, {wire::encode_number(fetch.end.request), frame});
 }
 
 void ReadRequests::answer(std::uint64_t number, const ListRequest&) {
@@ -181,7 +224,7 @@ void ReadRequests::answer(std::uint64_t number, const VerifyRequest& verify) {
   std::uint64_t told = 0;
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (stopping()) throw Error(ErrorCode::unreachable, "the session ended");
-    if (cancelled()) throw Error(ErrorCode::cancelled, "the verification was stopped");
+    if (cancelled(number)) throw Error(ErrorCode::cancelled, "the verification was stopped");
     if (done < total && done - std::min(told, done) < std::max<std::uint64_t>(total / progress_steps, 1)) return;
     told = done;
     messages::Control control;

@@ -14,6 +14,7 @@
 #include "protocol/limits.h"
 #include "target-server/store/decoded_frames.h"
 #include "target-server/store/leases.h"
+#include "target-server/store/pins.h"
 #include "target-server/store/store_chunk_source.h"
 
 namespace vmferry::store {
@@ -385,6 +386,21 @@ std::unique_ptr<Store::Lease> LocalStore::lease(const Uuid& client, const Uuid& 
       throw Error(ErrorCode::not_found, "no such restore point in the store", base.to_string());
   return take_lease(place_.directory, client, machine, base_points);
 }
+
+void LocalStore::pin(const Uuid& client, const Uuid& machine, const std::string& machine_name) {
+  throw_unless_writable();
+  if (options_.pin_days > 0)
+    write_pin(place_.directory, client, machine, machine_name, now_ms() / 1000, options_.pin_days);
+}
+
+void LocalStore::unpin(const Uuid& client, const Uuid& machine) noexcept {
+  try {
+    remove_pin(place_.directory, client, machine);
+  } catch (...) {  // it ends by itself
+  }
+}
+
+std::vector<Pin> LocalStore::pins() { return read_pins(place_.directory); }
 
 StoreStatus LocalStore::status() {
   StoreStatus status;

@@ -43,6 +43,9 @@ class LocalStore final : public Store {
   bool add_replica_point(ByteView encoded) override;
   void remove_point(const Uuid& point_uuid, bool dry_run) override;
   std::unique_ptr<Lease> lease(const Uuid& client, const Uuid& machine, std::span<const Uuid> base_points) override;
+  void pin(const Uuid& client, const Uuid& machine, const std::string& machine_name) override;
+  void unpin(const Uuid& client, const Uuid& machine) noexcept override;
+  std::vector<Pin> pins() override;
   StoreStatus status() override;
   const std::vector<Warning>& notes() const noexcept override { return notes_; }
   void seal(std::uint64_t min_bytes) override;

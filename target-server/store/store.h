@@ -10,6 +10,7 @@
 //   index.sqlite            chunk id -> pack, frame offset; chunks found lost (rebuildable from packs; by reading)
 //   points.sqlite           summaries of points                              (rebuildable from points)
 //   epoch, points.lock      which writer is the newest; held while points are added or removed
+//   pins/CLIENT/MACHINE     a backup that began and was not committed: what arrived of it is kept
 //   leases/SESSION          flock'ed by a live session: the points it uses as bases
 //   lock                    flock: one writing process
 //
@@ -46,6 +47,7 @@ struct StoreOptions {
   bool writable = true;
   double reserve_fraction = 0.02;                // of the file system: backups stop, maintenance does not
   std::uint64_t pack_bytes_target = 256ULL << 20;
+  unsigned pin_days = 30;                        // what an unfinished backup sent is kept so long after each try; 0: not
   std::string socket{};                          // where this process serves: told to whom it keeps waiting
 };
 
@@ -55,6 +57,14 @@ struct DamagedPoint {
   Uuid uuid;           // as its name says
   std::uint64_t number = 0;
   std::string reason;
+};
+
+// A backup that began and was not committed (pins.h). Unix seconds.
+struct Pin {
+  Uuid client, machine;
+  std::string machine_name;
+  std::int64_t since = 0;  // its first try
+  std::int64_t until = 0;  // nobody needs to keep what it sent after that
 };
 
 struct StoreStatus {
@@ -140,6 +150,12 @@ class Store {
     virtual const Uuid& session() const noexcept = 0;
   };
   virtual std::unique_ptr<Lease> lease(const Uuid& client, const Uuid& machine, std::span<const Uuid> base_points) = 0;
+
+  // A backup begins, or is tried again: what arrives of it is to be kept. The caller holds the machine's lease.
+  virtual void pin(const Uuid& client, const Uuid& machine, const std::string& machine_name) = 0;
+  // It was committed. What goes wrong here only keeps more than need be, for a time.
+  virtual void unpin(const Uuid& client, const Uuid& machine) noexcept = 0;
+  virtual std::vector<Pin> pins() = 0;
 
   virtual StoreStatus status() = 0;
   // What open() found and did that a person should know: damage found, copies healed, an index rebuilt.

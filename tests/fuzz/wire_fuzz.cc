@@ -123,6 +123,9 @@ class MemoryStore final : public store::Store {
   std::unique_ptr<Lease> lease(const Uuid&, const Uuid&, std::span<const Uuid>) override {
     return std::make_unique<Held>();
   }
+  void pin(const Uuid&, const Uuid&, const std::string&) override {}
+  void unpin(const Uuid&, const Uuid&) noexcept override {}
+  std::vector<store::Pin> pins() override { return {}; }
   store::StoreStatus status() override { return {}; }
   void seal(std::uint64_t) override {}
   std::vector<store::DamagedPoint> damaged_points() override { return {}; }

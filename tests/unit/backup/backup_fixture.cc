@@ -10,7 +10,7 @@
 
 namespace vmferry::backup {
 
-LocalSession::LocalSession(store::Store& store, const target::ClientFacts& client) {
+LocalSession::LocalSession(store::Store& store, const target::ClientFacts& client, const test::BreakAfter& breaks) {
   auto [ours, theirs] = memory_transport();
   server_end_ = std::move(theirs);
   server_ = std::thread([this, &store] {
@@ -20,7 +20,7 @@ LocalSession::LocalSession(store::Store& store, const target::ClientFacts& clien
     }
   });
   try {
-    session_ = target::TargetSession::open(std::move(ours), client);
+    session_ = target::TargetSession::open(std::make_unique<test::BreakingTransport>(std::move(ours), breaks), client);
   } catch (...) {
     server_.join();
     throw;

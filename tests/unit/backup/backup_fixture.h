@@ -15,14 +15,15 @@
 #include "engine/backup/backup.h"
 #include "protocol/error.h"
 #include "target-server/store/store.h"
+#include "tests/support/breaking_transport.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry::backup {
 
-// A session with the store in this process; it ends when it is destroyed.
+// A session with the store in this process; it ends when it is destroyed, or breaks before.
 class LocalSession {
  public:
-  LocalSession(store::Store& store, const target::ClientFacts& client);
+  LocalSession(store::Store& store, const target::ClientFacts& client, const test::BreakAfter& breaks = {});
   ~LocalSession();
   target::TargetSession& session() { return *session_; }
   void abort() { session_.reset(); }

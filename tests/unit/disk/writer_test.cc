@@ -42,7 +42,7 @@ TEST_P(Writer, EveryJudgeReadsBackWhatWasWritten) {
     const TemporaryFolder folder;
     const Bytes model = random_disk(seed == 4 ? 70 * MiB : 5 * MiB + 512 * seed, seed);
     const auto out = folder / "out \xc3\xb6.vmdk";
-    const auto writer = create_disk(out, GetParam(), described(model.size()), false);
+    const auto writer = create_disk(out, GetParam(), described(model.size()), {});
     write_disk(*writer, model, seed);
     EXPECT_FALSE(std::filesystem::exists(out)) << "the output has its name before it is complete";
     writer->finish();
@@ -84,7 +84,7 @@ TEST_P(Writer, EveryJudgeReadsBackWhatWasWritten) {
 TEST_P(Writer, AnEmptyDiskOf2500GiBCostsLittleAndReadsAsOneHole) {
   const TemporaryFolder folder;
   const std::uint64_t size = 2500 * 1024 * MiB;
-  const auto writer = create_disk(folder / "o", GetParam(), described(size), false);
+  const auto writer = create_disk(folder / "o", GetParam(), described(size), {});
   const Bytes sector(512, std::byte{7});
   writer->write(size - 512, sector);
   writer->finish();
@@ -106,9 +106,9 @@ TEST_P(Writer, AnEmptyDiskOf2500GiBCostsLittleAndReadsAsOneHole) {
 TEST_P(Writer, NothingIsOverwrittenUnlessAskedFor) {
   const TemporaryFolder folder;
   write_file(folder / "o.vmdk", "precious");
-  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", GetParam(), described(MiB), false); }), ErrorCode::exists);
+  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", GetParam(), described(MiB), {}); }), ErrorCode::exists);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "it left something behind";
-  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), true);
+  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), {.overwrite = true});
   EXPECT_EQ(read_file(folder / "o.vmdk").size(), 8U);
   writer->finish();
   expect_disk(*open_disk(folder / "o.vmdk"), Bytes(MiB));
@@ -116,7 +116,7 @@ TEST_P(Writer, NothingIsOverwrittenUnlessAskedFor) {
 
 TEST_P(Writer, WhatCameWhileItWasWrittenIsNotOverwritten) {
   const TemporaryFolder folder;
-  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), false);
+  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), {});
   write_file(folder / "o.vmdk", "precious");
   EXPECT_EQ(code_of([&] { writer->finish(); }), ErrorCode::exists);
   EXPECT_EQ(as_text(read_file(folder / "o.vmdk")), "precious");
@@ -124,7 +124,7 @@ TEST_P(Writer, WhatCameWhileItWasWrittenIsNotOverwritten) {
 
 TEST_P(Writer, DescendingOrOddWritesAreRefused) {
   const TemporaryFolder folder;
-  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), false);
+  const auto writer = create_disk(folder / "o.vmdk", GetParam(), described(MiB), {});
   const Bytes sectors(1024, std::byte{1});
   writer->write(4096, sectors);
   EXPECT_THROW(writer->write(4608, sectors), Error);
@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(AllFormats, Writer,
 TEST(FlatWriter, AnExistingExtentIsNotOverwritten) {
   const TemporaryFolder folder;
   write_file(folder / "o-flat.vmdk", "precious");
-  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", OutputFormat::flat, described(MiB), false); }),
+  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", OutputFormat::flat, described(MiB), {}); }),
             ErrorCode::exists);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
@@ -149,8 +149,8 @@ TEST(OutputDescriptor, LinesThatWouldBreakTheTextAreRefused) {
   const TemporaryFolder folder;
   OutputDisk disk = described(MiB);
   disk.description.ddb["ddb.comment"] = "a\"\nRW 1 FLAT \"/etc/shadow\" 0";
-  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", OutputFormat::sparse, disk, false); }), ErrorCode::malformed);
-  EXPECT_EQ(code_of([&] { create_disk(folder / "a\"b.vmdk", OutputFormat::flat, described(MiB), false); }),
+  EXPECT_EQ(code_of([&] { create_disk(folder / "o.vmdk", OutputFormat::sparse, disk, {}); }), ErrorCode::malformed);
+  EXPECT_EQ(code_of([&] { create_disk(folder / "a\"b.vmdk", OutputFormat::flat, described(MiB), {}); }),
             ErrorCode::usage);
 }
 

@@ -100,29 +100,6 @@ TEST_F(FileIndex, AnEmptyVolumeHasARoot) {
   EXPECT_FALSE(index.find_path("x"));
 }
 
-TEST_F(FileIndex, ListsADirectoryAndOnlyIt) {
-  add(name(root, root, u".", true));
-  add(name(root, reference(40, 1), u"b", true));
-  add(name(root, reference(41, 1), u"A"));
-  add(name(reference(40, 1), reference(42, 1), u"c"));
-  add(name(reference(5, 6), reference(43, 1), u"stale"));  // the same record, another sequence
-  FileIndexReader index = reader();
-  std::vector<std::u16string> names;
-  index.list(root, [&](const NameEntry& entry) {
-    names.push_back(entry.name);
-    // A reader may be used while it lists.
-    if (entry.is_directory) index.list(entry.record, [&](const NameEntry& inner) {
-      names.push_back(inner.name);
-      return true;
-    });
-    return true;
-  });
-  EXPECT_EQ(names, (std::vector<std::u16string>{u"A", u"b", u"c"}));
-  int visited = 0;
-  index.list(root, [&](const NameEntry&) { return ++visited < 1; });
-  EXPECT_EQ(visited, 1);
-}
-
 RecordEntry fragmented(std::uint64_t number, std::size_t runs_per_stream, std::size_t streams,
                        std::mt19937_64& random) {
   RecordEntry record;

@@ -54,22 +54,23 @@ TestTarget::TestTarget() {
   store::StoreOptions options;
   options.reserve_fraction = 0;
   store_ = store::Store::open(directory_ / "store", options);
-  auto [ours, theirs] = memory_transport();
-  served_ = std::move(theirs);
-  server_ = std::thread([this] {
-    try {
-      target_server::serve_session(*served_, *store_);
-    } catch (const Error&) {
-    }
-    served_->abort();
-  });
-  session_ = target::TargetSession::open(std::move(ours), {Uuid::random(), "host"});
+  session_ = connect(memory_transport());
 }
 
 TestTarget::~TestTarget() {
   session_.reset();
-  served_->abort();
-  server_.join();
+  for (std::thread& server : servers_) server.join();
+}
+
+std::unique_ptr<target::TargetSession> TestTarget::connect(Ends ends) {
+  servers_.emplace_back([this, end = std::move(ends.second)] {
+    try {
+      target_server::serve_session(*end, *store_);
+    } catch (const Error&) {
+    }
+    end->abort();
+  });
+  return target::TargetSession::open(std::move(ends.first), {Uuid::random(), "host"});
 }
 
 ChunkId TestTarget::add_chunk(ByteView content) {

@@ -14,6 +14,7 @@
 #include "engine/restore/restore.h"
 #include "protocol/file_index.h"
 #include "protocol/image_map.h"
+#include "protocol/transport/transport.h"
 #include "target-server/store/store.h"
 #include "tests/support/temporary_directory.h"
 
@@ -48,6 +49,9 @@ class TestTarget {
   PointFile make_file(const std::string& name, std::string_view text);
   RestorePoint add(RestorePoint point);
   target::TargetSession& session() { return *session_; }
+  // Another session, over these ends of a transport. It must not outlive this.
+  using Ends = std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>>;
+  std::unique_ptr<target::TargetSession> connect(Ends ends);
   std::filesystem::path spool() const { return directory_.path(); }
 
  private:
@@ -61,9 +65,8 @@ class TestTarget {
   std::unique_ptr<store::Store> store_;
   FrameBuilder frame_{1};
   std::set<ChunkId> in_frame_;
+  std::vector<std::thread> servers_;
   std::unique_ptr<target::TargetSession> session_;
-  std::unique_ptr<Transport> served_;
-  std::thread server_;
 };
 
 // The raw bytes of a file of the host.
