@@ -9,10 +9,14 @@ namespace {
 constexpr std::size_t kept_bytes_max = 2048;
 constexpr std::size_t lines_max = 4;
 
-// The far side's words end up on a terminal.
-char plain(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c; }
-
 }  // namespace
+
+std::string plain_text(std::string_view text) {
+  std::string plain(text);
+  for (char& c : plain)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return plain;
+}
 
 void LastLines::add(std::string_view text) {
   const std::lock_guard lock(mutex_);
@@ -27,8 +31,7 @@ std::string LastLines::text() const {
     const std::size_t end = std::min(kept_.find('\n', at), kept_.size());
     std::string line = kept_.substr(at, end - at);
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
-    std::transform(line.begin(), line.end(), line.begin(), plain);
-    if (!line.empty()) lines.push_back(std::move(line));
+    if (!line.empty()) lines.push_back(plain_text(line));
     at = end + 1;
   }
   std::string joined;

@@ -8,6 +8,9 @@
 
 namespace vmferry {
 
+// For a terminal: control characters as '?'.
+std::string plain_text(std::string_view text);
+
 class LastLines {
  public:
   void add(std::string_view text);

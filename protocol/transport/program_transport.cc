@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -25,14 +25,14 @@ namespace vmferry {
 namespace {
 
 // A program whose output has ended ends soon, or goes on reading (its peer half-closed); there is no third way to know.
-constexpr std::chrono::milliseconds end_of_output_grace{2'000};
+constexpr std::chrono::milliseconds end_of_output_grace{500};
 constexpr std::chrono::milliseconds clean_end_grace{5'000};  // after both directions have ended
-constexpr std::chrono::milliseconds terminate_grace{2'000};
+constexpr std::chrono::milliseconds terminate_grace{1'000};
 
 // Child: a program that was started, and is waited for by its owner. Thread-safe.
 class Child {
  public:
-  explicit Child(pid_t pid) : pid_(pid), descriptor_(::pidfd_open(pid, 0)) {
+  explicit Child(pid_t pid) : pid_(pid), descriptor_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {
     if (descriptor_.is_open()) return;
     const Error why = system_error(errno, "cannot watch the program that was started", std::to_string(pid));
     ::kill(pid, SIGKILL);
@@ -143,6 +143,7 @@ pid_t spawn(std::vector<std::string> words, const std::array<int, 3>& streams) {
   ::posix_spawn_file_actions_init(&actions);
   for (int number = 0; number < 3; ++number)
     ::posix_spawn_file_actions_adddup2(&actions, streams[static_cast<std::size_t>(number)], number);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none, all;

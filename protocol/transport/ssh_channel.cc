@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace vmferry {
 namespace {
 
 // Whether an end was clean, the command's exit code says, which comes right after the end; but not from a command that
 // ended its output only, and goes on reading.
-constexpr std::chrono::milliseconds exit_code_grace{2'000};
+constexpr std::chrono::milliseconds exit_code_grace{500};
 
 constexpr int exit_code_not_found = 127;
 

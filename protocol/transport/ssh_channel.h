@@ -12,7 +12,7 @@
 #include "protocol/bytes.h"
 #include "protocol/error.h"
 #include "protocol/transport/last_lines.h"
-#include "protocol/transport/libssh2_session.h"
+#include "protocol/transport/ssh_session.h"
 
 namespace vmferry {
 

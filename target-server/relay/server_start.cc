@@ -53,6 +53,7 @@ pid_t spawn_server(const std::filesystem::path& directory, const ServerStart& st
   ::posix_spawn_file_actions_adddup2(&actions, standard_output, STDOUT_FILENO);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(), log_flags, 0600);
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   ::posix_spawn_file_actions_addchdir_np(&actions, "/");
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);

@@ -32,6 +32,7 @@ VENDORS = {
     r"librsync\.h": ["protocol/delta/librsync_patch.cc"],
     r"xxhash\.h": ["protocol/checksum.cc"],
     r"zlib\.h": ["engine/disk/"],
+    r"libssh2": ["protocol/transport/ssh_session.cc"],
     r"boost/": ["protocol/transport/"],
     r"openssl/": ["protocol/transport/"],
     r"toml\.hpp": ["engine/cli/settings.cc", "target-server/store/"],

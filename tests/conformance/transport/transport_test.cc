@@ -8,7 +8,9 @@
 
 #include "protocol/error.h"
 #include "protocol/transport/program_transport.h"
+#include "protocol/transport/ssh.h"
 #include "tests/support/content.h"
+#include "tests/support/sshd.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry {
@@ -52,6 +54,28 @@ Ends program_ends() {
 // The same seen from the far side.
 Ends standard_io_ends() {
   Ends ends = program_ends();
+  std::swap(ends.one, ends.other);
+  return ends;
+}
+
+// A command's ends over a real sshd; there, too, it is this program's --bridge. All of them share one connection, which
+// is what a link makes of it.
+Ends ssh_ends() {
+  static test::Sshd sshd;
+  static const auto connection = SshConnection::open(
+      {{}, "127.0.0.1", sshd.port(), {}},
+      {.key_files = {sshd.add_user_key("ed25519")}, .known_hosts = {sshd.known_hosts()}, .dscp = {}});
+  const test::TemporaryDirectory directory;
+  const auto listener = listen_unix(directory / "socket");
+  Ends ends;
+  ends.one = connection->run(std::filesystem::read_symlink("/proc/self/exe").string() + " --bridge " +
+                             (directory / "socket").string());
+  ends.other = listener->accept();
+  return ends;
+}
+
+Ends ssh_ends_turned() {
+  Ends ends = ssh_ends();
   std::swap(ends.one, ends.other);
   return ends;
 }
@@ -197,10 +221,11 @@ TEST_P(TransportTest, AbortWakesAReceiverOnEitherSide) {
 TEST_P(TransportTest, AfterAnAbortEveryCallThrowsUnreachable) {
   ends_.one->abort();
   const Bytes content(100);
-  for (Transport* end : {ends_.one.get(), ends_.other.get()}) {
-    EXPECT_EQ(code_of([&] { send(*end, content); }), ErrorCode::unreachable);
+  EXPECT_EQ(code_of([&] { send(*ends_.one, content); }), ErrorCode::unreachable);
+  for (Transport* end : {ends_.one.get(), ends_.other.get()})
     EXPECT_EQ(code_of([&] { receive(*end, 1); }), ErrorCode::unreachable);
-  }
+  // Between processes the news takes its time, but what was received says that it has come.
+  EXPECT_EQ(code_of([&] { send(*ends_.other, content); }), ErrorCode::unreachable);
   ends_.one->abort();  // again: harmless
 }
 
@@ -232,7 +257,8 @@ TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
                          testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends},
-                                         Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends}),
+                                         Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends},
+                                         Factory{"ssh", ssh_ends}, Factory{"ssh_turned", ssh_ends_turned}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "protocol/transport/libssh2_session.h"
+#include "protocol/transport/ssh_session.h"
 
 #include <libssh2.h>
 
@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "protocol/error.h"
+#include "protocol/transport/last_lines.h"
 
 namespace vmferry {
 
@@ -31,6 +32,10 @@ struct SshSessionBytes {
     session.output_.insert(session.output_.end(), bytes, bytes + length);
     return static_cast<ssize_t>(length);
   }
+  static void hang_up(SshSession& session, std::string_view message) {
+    session.hung_up_ = true;
+    session.host_said_ = message;
+  }
 };
 
 namespace {
@@ -45,6 +50,11 @@ LIBSSH2_RECV_FUNC(take_bytes) {
 LIBSSH2_SEND_FUNC(give_bytes) {
   static_cast<void>(socket), static_cast<void>(flags);
   return SshSessionBytes::give(*static_cast<SshSession*>(*abstract), buffer, length);
+}
+
+LIBSSH2_DISCONNECT_FUNC(hang_up) {
+  static_cast<void>(session), static_cast<void>(reason), static_cast<void>(language), static_cast<void>(language_len);
+  SshSessionBytes::hang_up(*static_cast<SshSession*>(*abstract), {message, static_cast<std::size_t>(message_len)});
 }
 
 void initialize_once() {
@@ -87,6 +97,7 @@ SshSession::SshSession(int socket, const std::vector<std::string>& host_key_type
   libssh2_session_set_blocking(session_, 0);
   libssh2_session_callback_set(session_, LIBSSH2_CALLBACK_RECV, reinterpret_cast<void*>(&take_bytes));
   libssh2_session_callback_set(session_, LIBSSH2_CALLBACK_SEND, reinterpret_cast<void*>(&give_bytes));
+  libssh2_session_callback_set(session_, LIBSSH2_CALLBACK_DISCONNECT, reinterpret_cast<void*>(&hang_up));
   const struct {
     int kind;
     std::string methods;
@@ -157,6 +168,7 @@ SshSession::Accepted SshSession::authenticate_with_file(const std::string& user,
 }
 
 SshSession::Accepted SshSession::accepted(int result) {
+  if (hung_up_ && result != 0) fail("the host ended the login");  // libssh2 says then that it did not take the key
   switch (result) {
     case 0: return Accepted::yes;
     case LIBSSH2_ERROR_EAGAIN: wait("the host closed the connection while we logged in"); return Accepted::waits;
@@ -247,7 +259,9 @@ void SshSession::fail(const std::string& what_happened) {
   char* said = nullptr;
   int length = 0;
   libssh2_session_last_error(session_, &said, &length, 0);
-  throw Error(ErrorCode::unreachable, what_happened, {}, said == nullptr ? "" : std::string(said, static_cast<std::size_t>(length)));
+  std::string why = said == nullptr ? "" : std::string(said, static_cast<std::size_t>(length));
+  if (hung_up_) why = "it said: " + plain_text(host_said_);
+  throw Error(ErrorCode::unreachable, what_happened, {}, why);
 }
 
 }  // namespace vmferry

@@ -89,7 +89,8 @@ class SshSession {
   _LIBSSH2_SESSION* session_ = nullptr;
   Bytes input_, output_;
   std::size_t input_taken_ = 0;
-  bool ended_ = false, discarding_ = false;
+  bool ended_ = false, discarding_ = false, hung_up_ = false;
+  std::string host_said_;  // when it hung up
 };
 
 }  // namespace vmferry
