@@ -1,7 +1,9 @@
 // TLS 1.3 over TCP, the one kind of encrypted connection that a target listens for. Both ends show a key of their own
 // and nothing else is trusted: the client pins the fingerprint of the server's key, the server looks the client's up
 // among its clients. No certificate authority, no names: a certificate is the key's wrapping, with dates.
-// Driven by Asio on the process's IoLoop; the Transports block as all do.
+// Asio drives connecting and the handshakes (a listener's on the process's IoLoop). Once connected, content is encrypted
+// and decrypted on the threads that send and receive: connections do not share a thread, and the Transports block as all
+// do. An end without TLS's own close is Error{unreachable}, never the end.
 #pragma once
 
 #include <array>
@@ -30,8 +32,9 @@ struct TlsIdentity {
   std::string key_pem;
   std::string certificate_pem;
 };
+// Valid from a day ago, for clocks that are behind. Of the name 64 characters, ASCII; it is a label for people.
 TlsIdentity make_tls_identity(const std::string& common_name, std::chrono::days valid_for);
-// The same key, and so the same fingerprint, with new dates.
+// The same key, and so the same fingerprint, with new dates. Throws Error{malformed}.
 TlsIdentity renew_certificate(const TlsIdentity& identity, std::chrono::days valid_for);
 KeyFingerprint fingerprint_of(const TlsIdentity& identity);                          // throws Error{malformed}
 std::chrono::system_clock::time_point valid_until(const TlsIdentity& identity);      // throws Error{malformed}
@@ -47,7 +50,8 @@ struct TlsConnectOptions {
 std::unique_ptr<Transport> connect_tls(const HostPort& where, const TlsConnectOptions& options);
 
 struct TlsListenOptions {
-  std::size_t handshakes_max = 64;                 // at a time; further connections wait in the kernel's queue
+  std::size_t handshakes_max = 64;                 // at a time, with those that accept() has not taken; more wait in the
+                                                   // kernel's queue
   std::chrono::milliseconds handshake_timeout{10'000};
   std::optional<unsigned> dscp;
 };
@@ -66,7 +70,9 @@ class TlsListener {
   virtual void stop() noexcept = 0;                 // from any thread
   virtual HostPort address() const = 0;             // with the port that port 0 became
 };
-// Port 0: any. Host "" is not valid; "::" listens on IPv4 too. Throws Error{busy}, Error{permission}, ...
+// Port 0: any. Host "" is not valid; "::" listens on IPv4 too. Throws Error{busy}, Error{permission}, Error{not_found} for
+// an address that is not this host's, Error{malformed} for an identity that is none. Renewed certificates are shown by a
+// new listener only. Once it is destroyed the port is free; what accept() gave out lives on.
 std::unique_ptr<TlsListener> listen_tls(const HostPort& where, const TlsIdentity& identity,
                                         const TlsListenOptions& options = {});
 

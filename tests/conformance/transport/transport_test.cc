@@ -9,6 +9,7 @@
 #include "protocol/error.h"
 #include "protocol/transport/program_transport.h"
 #include "protocol/transport/ssh.h"
+#include "protocol/transport/tls.h"
 #include "tests/support/content.h"
 #include "tests/support/sshd.h"
 #include "tests/support/temporary_directory.h"
@@ -76,6 +77,23 @@ Ends ssh_ends() {
 
 Ends ssh_ends_turned() {
   Ends ends = ssh_ends();
+  std::swap(ends.one, ends.other);
+  return ends;
+}
+
+Ends tls_ends() {
+  static const TlsIdentity server = make_tls_identity("target", std::chrono::days(1)),
+                           client = make_tls_identity("controller", std::chrono::days(1));
+  const auto listener = listen_tls({"127.0.0.1", 0}, server);
+  Ends ends;
+  ends.one = connect_tls(listener->address(), {.identity = client, .server = fingerprint_of(server), .dscp = {}});
+  ends.other = std::move(listener->accept().value().transport);
+  return ends;
+}
+
+// The pipe has no favourite end: `one` is the accepting side here.
+Ends tls_ends_turned() {
+  Ends ends = tls_ends();
   std::swap(ends.one, ends.other);
   return ends;
 }
@@ -257,6 +275,7 @@ TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
                          testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends},
+                                         Factory{"tls", tls_ends}, Factory{"tls_turned", tls_ends_turned},
                                          Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends},
                                          Factory{"ssh", ssh_ends}, Factory{"ssh_turned", ssh_ends_turned}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
