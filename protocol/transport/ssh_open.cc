@@ -125,7 +125,7 @@ std::shared_ptr<SshConnection> SshConnection::open(const SshAddress& where, cons
   const std::string user = where.user.empty() ? login_name() : where.user;
   const KnownHosts known = KnownHosts::read(known_hosts_files(options));
   const HostPort host{where.host, where.port};
-  OwnedSocket socket = connect_tcp(host, resolve_tcp(host, left()), options.dscp, left());
+  OwnedSocket socket = connect_tcp(host, resolve_tcp(host, left()), options.dscp, left(), "sshd");
   auto session = std::make_unique<SshSession>(socket.get(), host_key_types(known.key_types(where.host, where.port)));
   Driver driver(*session, socket.get(), where.host, options.timeout, deadline);
   try {

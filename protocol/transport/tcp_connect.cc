@@ -20,10 +20,10 @@ Error unreachable(const HostPort& where, const std::string& why) {
   return Error(ErrorCode::unreachable, "cannot reach the target", to_string(where), why);
 }
 
-std::string advice_for(int error_number) {
+std::string advice_for(int error_number, const char* server) {
   const std::string text = std::strerror(error_number);
   switch (error_number) {
-    case ECONNREFUSED: return text + ": is vmferry-target serve running there, and is the port right?";
+    case ECONNREFUSED: return text + ": is " + server + " running there, and is the port right?";
     case ENETUNREACH:
     case EHOSTUNREACH: return text + ": check the address and this host's routes";
     default: return text;
@@ -38,8 +38,8 @@ std::string time_text(std::chrono::milliseconds time) {
 // TcpRace: one thread's. Its context is its own, so no handler outlives it.
 class TcpRace {
  public:
-  TcpRace(const std::vector<SocketAddress>& addresses, std::optional<unsigned> dscp)
-      : addresses_(addresses), dscp_(dscp), next_(context_) {
+  TcpRace(const std::vector<SocketAddress>& addresses, std::optional<unsigned> dscp, const char* server)
+      : addresses_(addresses), dscp_(dscp), server_(server), next_(context_) {
     tries_.reserve(addresses.size());  // handlers keep indices
     start_next();
   }
@@ -86,7 +86,7 @@ class TcpRace {
 
   void end_try(std::size_t number, const boost::system::error_code& why) {
     if (winner_.get() >= 0) return;
-    if (why) return fail(number, advice_for(why.value()));
+    if (why) return fail(number, advice_for(why.value(), server_));
     winner_ = OwnedSocket(tries_[number].release());
     context_.stop();
   }
@@ -98,6 +98,7 @@ class TcpRace {
 
   const std::vector<SocketAddress>& addresses_;
   const std::optional<unsigned> dscp_;
+  const char* const server_;
   asio::io_context context_{1};
   asio::steady_timer next_;
   std::vector<Tcp::socket> tries_;
@@ -108,8 +109,8 @@ class TcpRace {
 }  // namespace
 
 OwnedSocket connect_tcp(const HostPort& where, const std::vector<SocketAddress>& addresses, std::optional<unsigned> dscp,
-                        std::chrono::milliseconds timeout) {
-  TcpRace race(addresses, dscp);
+                        std::chrono::milliseconds timeout, const char* server) {
+  TcpRace race(addresses, dscp, server);
   if (race.run(timeout)) return race.take_winner();
   if (race.all_failed()) throw unreachable(where, race.faults());
   const std::string others = race.faults();

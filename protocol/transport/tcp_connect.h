@@ -12,8 +12,9 @@
 
 namespace vmferry {
 
-// Throws Error{unreachable, "cannot reach the target", "host:port", ...} with what each address said. where: for sentences.
+// Throws Error{unreachable, "cannot reach the target", "host:port", ...} with what each address said. where and server (who
+// ought to listen there): for sentences.
 OwnedSocket connect_tcp(const HostPort& where, const std::vector<SocketAddress>& addresses, std::optional<unsigned> dscp,
-                        std::chrono::milliseconds timeout);
+                        std::chrono::milliseconds timeout, const char* server = "vmferry-target serve");
 
 }  // namespace vmferry

@@ -3,25 +3,17 @@
 #include <arpa/inet.h>
 #include <csignal>
 #include <cstdlib>
-#include <fcntl.h>
 #include <fstream>
 #include <netinet/in.h>
-#include <poll.h>
-#include <spawn.h>
 #include <stdexcept>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/process.h"
 
-extern char** environ;
-
 namespace vmferry::test {
 namespace {
-
-constexpr int ready_timeout_ms = 20'000;
 
 std::uint16_t free_port() {
   const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -34,45 +26,6 @@ std::uint16_t free_port() {
   ::close(descriptor);
   if (!bound) throw std::runtime_error("cannot find a free port");
   return ntohs(address.sin_port);
-}
-
-// Its standard error goes to a pipe until it says `ready`, and to nobody afterwards (SIGPIPE is ignored in it).
-struct Started {
-  pid_t pid = -1;
-  bool ready = false;
-  std::string said;
-};
-
-Started start_and_wait(std::vector<std::string> words, const std::string& ready) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("cannot make a pipe");
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  Started started;
-  const int failure = ::posix_spawnp(&started.pid, arguments[0], &actions, nullptr, arguments.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::close(ends[1]);
-  if (failure != 0) throw std::runtime_error("cannot run " + words[0]);
-  for (char buffer[512]; started.said.find(ready) == std::string::npos;) {
-    pollfd waiting = {ends[0], POLLIN, 0};
-    const ssize_t count = ::poll(&waiting, 1, ready_timeout_ms) > 0 ? ::read(ends[0], buffer, sizeof buffer) : 0;
-    if (count <= 0) break;
-    started.said.append(buffer, static_cast<std::size_t>(count));
-  }
-  started.ready = started.said.find(ready) != std::string::npos;
-  ::close(ends[0]);
-  return started;
-}
-
-void end_process(pid_t pid) {
-  if (pid <= 0) return;
-  ::kill(pid, SIGTERM);
-  ::waitpid(pid, nullptr, 0);
 }
 
 std::vector<pid_t> children_of(pid_t parent) {
@@ -108,13 +61,15 @@ Sshd::Sshd(const Options& options) : host_key_types_(options.host_key_types) {
   if (::getuid() == 0) ::mkdir("/run/sshd", 0755);
   for (const std::string& type : host_key_types_) make_ssh_key(type, directory_ / ("host_" + type), {});
   std::ofstream(directory_ / "authorized_keys");
-  for (int tries = 0; pid_ < 0; ++tries) {  // a port that was free may be taken by now
+  for (int tries = 0; !process_; ++tries) {  // a port that was free may be taken by now
     if (tries == 5) throw std::runtime_error("sshd found no free port");
     start(options);
   }
 }
 
-Sshd::~Sshd() { stop(); }
+Sshd::~Sshd() {
+  if (process_) kill_connections();
+}
 
 void Sshd::start(const Options& options) {
   port_ = free_port();
@@ -128,24 +83,19 @@ void Sshd::start(const Options& options) {
     config << "HostKey " << (directory_ / ("host_" + type)).string() << "\n";
   for (const std::string& line : options.lines) config << line << "\n";
   config.close();
-  const Started started =
-      start_and_wait({"/usr/sbin/sshd", "-D", "-e", "-f", directory_ / "sshd_config"}, "Server listening on");
-  if (started.ready) {
-    pid_ = started.pid;
-    return;
+  process_.emplace(std::vector<std::string>{"/usr/sbin/sshd", "-D", "-e", "-f", directory_ / "sshd_config"});
+  try {
+    process_->wait_for_line("Server listening on");
+  } catch (const std::runtime_error&) {
+    const bool port_is_taken = process_->output().find("Address already in use") != std::string::npos;
+    if (!port_is_taken) throw;
+    process_.reset();
   }
-  end_process(started.pid);
-  if (started.said.find("Address already in use") == std::string::npos)
-    throw std::runtime_error("sshd does not start: " + started.said);
 }
 
-void Sshd::stop() {
-  kill_connections();
-  end_process(pid_);
-}
 
 void Sshd::kill_connections() {
-  for (const pid_t child : children_of(pid_)) {
+  for (const pid_t child : children_of(process_->id())) {
     for (const pid_t grandchild : children_of(child)) ::kill(grandchild, SIGKILL);  // of the user, where it is another
     ::kill(child, SIGKILL);
   }
@@ -168,18 +118,12 @@ std::filesystem::path Sshd::known_hosts() const {
   return directory_ / "known_hosts";
 }
 
-Agent::Agent() {
-  const std::filesystem::path socket = directory_ / "agent";
-  const Started started = start_and_wait({"ssh-agent", "-D", "-a", socket}, "SSH_AUTH_SOCK");
-  if (!started.ready) throw std::runtime_error("ssh-agent does not start: " + started.said);
-  pid_ = started.pid;
-  ::setenv("SSH_AUTH_SOCK", socket.c_str(), 1);
+Agent::Agent() : process_({"ssh-agent", "-D", "-a", directory_ / "agent"}) {
+  process_.wait_for_line("SSH_AUTH_SOCK");
+  ::setenv("SSH_AUTH_SOCK", (directory_ / "agent").c_str(), 1);
 }
 
-Agent::~Agent() {
-  ::unsetenv("SSH_AUTH_SOCK");
-  end_process(pid_);
-}
+Agent::~Agent() { ::unsetenv("SSH_AUTH_SOCK"); }
 
 void Agent::add(const std::filesystem::path& private_key) { run_ok({"ssh-add", "-q", private_key}); }
 

@@ -2,12 +2,12 @@
 // directory. The account is the one that runs the test. tests/support/sshd.py is the same for Python.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/support/running_process.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry::test {
@@ -39,11 +39,10 @@ class Sshd {
 
  private:
   void start(const Options& options);
-  void stop();
 
   TemporaryDirectory directory_;
   std::uint16_t port_ = 0;
-  pid_t pid_ = -1;
+  std::optional<RunningProcess> process_;
   int user_keys_ = 0;
   std::vector<std::string> host_key_types_;
 };
@@ -64,7 +63,7 @@ class Agent {
 
  private:
   TemporaryDirectory directory_;
-  pid_t pid_ = -1;
+  RunningProcess process_;
 };
 
 }  // namespace vmferry::test

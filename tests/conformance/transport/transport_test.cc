@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "protocol/error.h"
-#include "protocol/transport/tls.h"
 #include "protocol/transport/program_transport.h"
 #include "protocol/transport/ssh.h"
+#include "protocol/transport/tls.h"
 #include "tests/support/content.h"
 #include "tests/support/link_pair.h"
 #include "tests/support/sshd.h"
@@ -44,23 +44,6 @@ Ends unix_ends() {
   return ends;
 }
 
-Ends tls_ends() {
-  static const TlsIdentity server = make_tls_identity("target", std::chrono::days(1)),
-                           client = make_tls_identity("controller", std::chrono::days(1));
-  const auto listener = listen_tls({"127.0.0.1", 0}, server);
-  Ends ends;
-  ends.one = connect_tls(listener->address(), {.identity = client, .server = fingerprint_of(server), .dscp = {}});
-  ends.other = std::move(listener->accept().value().transport);
-  return ends;
-}
-
-// The pipe has no favourite end: `one` is the accepting side here.
-Ends tls_ends_turned() {
-  Ends ends = tls_ends();
-  std::swap(ends.one, ends.other);
-  return ends;
-}
-
 // A program's ends, by way of this one's --bridge (main.cc): standard input and output here and there.
 Ends program_ends() {
   const test::TemporaryDirectory directory;
@@ -74,6 +57,45 @@ Ends program_ends() {
 // The same seen from the far side.
 Ends standard_io_ends() {
   Ends ends = program_ends();
+  std::swap(ends.one, ends.other);
+  return ends;
+}
+
+// A command's ends over a real sshd; there, too, it is this program's --bridge. All of them share one connection, which
+// is what a link makes of it.
+Ends ssh_ends() {
+  static test::Sshd sshd;
+  static const auto connection = SshConnection::open(
+      {{}, "127.0.0.1", sshd.port(), {}},
+      {.key_files = {sshd.add_user_key("ed25519")}, .known_hosts = {sshd.known_hosts()}, .dscp = {}});
+  const test::TemporaryDirectory directory;
+  const auto listener = listen_unix(directory / "socket");
+  Ends ends;
+  ends.one = connection->run(std::filesystem::read_symlink("/proc/self/exe").string() + " --bridge " +
+                             (directory / "socket").string());
+  ends.other = listener->accept();
+  return ends;
+}
+
+Ends ssh_ends_turned() {
+  Ends ends = ssh_ends();
+  std::swap(ends.one, ends.other);
+  return ends;
+}
+
+Ends tls_ends() {
+  static const TlsIdentity server = make_tls_identity("target", std::chrono::days(1)),
+                           client = make_tls_identity("controller", std::chrono::days(1));
+  const auto listener = listen_tls({"127.0.0.1", 0}, server);
+  Ends ends;
+  ends.one = connect_tls(listener->address(), {.identity = client, .server = fingerprint_of(server), .dscp = {}});
+  ends.other = std::move(listener->accept().value().transport);
+  return ends;
+}
+
+// The pipe has no favourite end: `one` is the accepting side here.
+Ends tls_ends_turned() {
+  Ends ends = tls_ends();
   std::swap(ends.one, ends.other);
   return ends;
 }
@@ -103,28 +125,6 @@ Ends link_ends() {
   test::LinkPair pair = test::link_pair(options, {.limits = options.limits});
   return {std::make_unique<LinkedEnd>(pair.target, std::move(pair.client)),
           std::make_unique<LinkedEnd>(pair.target, std::move(pair.server))};
-}
-
-// A command's ends over a real sshd; there, too, it is this program's --bridge. All of them share one connection, which
-// is what a link makes of it.
-Ends ssh_ends() {
-  static test::Sshd sshd;
-  static const auto connection = SshConnection::open(
-      {{}, "127.0.0.1", sshd.port(), {}},
-      {.key_files = {sshd.add_user_key("ed25519")}, .known_hosts = {sshd.known_hosts()}, .dscp = {}});
-  const test::TemporaryDirectory directory;
-  const auto listener = listen_unix(directory / "socket");
-  Ends ends;
-  ends.one = connection->run(std::filesystem::read_symlink("/proc/self/exe").string() + " --bridge " +
-                             (directory / "socket").string());
-  ends.other = listener->accept();
-  return ends;
-}
-
-Ends ssh_ends_turned() {
-  Ends ends = ssh_ends();
-  std::swap(ends.one, ends.other);
-  return ends;
 }
 
 void send(Transport& transport, ByteView bytes) {
@@ -308,8 +308,8 @@ TEST_P(TransportTest, CountsAreTheBytesThatWentThrough) {
 
 INSTANTIATE_TEST_SUITE_P(Transports, TransportTest,
                          testing::Values(Factory{"memory", memory_ends}, Factory{"unix", unix_ends},
-                                         Factory{"tls", tls_ends}, Factory{"tls_turned", tls_ends_turned},
                                          Factory{"link", link_ends<1>, 1000}, Factory{"striped_link", link_ends<3>, 1000},
+                                         Factory{"tls", tls_ends}, Factory{"tls_turned", tls_ends_turned},
                                          Factory{"program", program_ends}, Factory{"standard_io", standard_io_ends},
                                          Factory{"ssh", ssh_ends}, Factory{"ssh_turned", ssh_ends_turned}),
                          [](const auto& parameter) { return std::string(parameter.param.name); });
