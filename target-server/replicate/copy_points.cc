@@ -5,12 +5,14 @@
 #include <set>
 
 #include "protocol/error.h"
+#include "target-server/replicate/framed_nodes.h"
 #include "target-server/replicate/new_content.h"
 
 namespace vmferry::target_server {
 namespace {
 
 constexpr int attempts_max = 3;
+constexpr std::size_t kept_nodes_bytes_max = 32u << 20;
 
 bool ends_all(ErrorCode code) {
   return code == ErrorCode::unreachable || code == ErrorCode::no_space || code == ErrorCode::permission ||
@@ -23,6 +25,7 @@ class Copy {
       : from_(sessions.from),
         to_(sessions.to),
         near_(sessions.near),
+        nodes_(sessions.from, kept_nodes_bytes_max),
         both_(std::move(both)),
         options_(options),
         events_(events) {}
@@ -121,7 +124,7 @@ class Copy {
       ferry.add_node(std::move(node), content);
     };
     visit.chunk = [&](const ChunkId& id, std::vector<ChunkId> in_base) { ferry.add_chunk({id, std::move(in_base)}); };
-    visit_new_content(point, from_.chunks(), base, near_.chunks(), visit);
+    visit_new_content(point, nodes_, base, near_.chunks(), visit);
     ferry.finish();
     return ferry.counts();
   }
@@ -129,6 +132,7 @@ class Copy {
   target::TargetSession& from_;
   target::TargetSession& to_;
   target::TargetSession& near_;
+  FramedNodes nodes_;
   std::vector<PointSummary> both_;
   const FerryOptions options_;
   CopyEvents& events_;

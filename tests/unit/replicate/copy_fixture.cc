@@ -1,5 +1,6 @@
 #include "copy_fixture.h"
 
+#include <algorithm>
 #include <fstream>
 #include <future>
 
@@ -10,6 +11,20 @@
 namespace vmferry::target_server {
 
 using test::uuid_of;
+
+namespace {
+
+// Controllers never put nodes and chunks of streams into one frame.
+bool is_node(ByteView chunk) {
+  try {
+    parse_tree_node(chunk);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
 
 CopyTest::CopyTest() {
   store::Store::init(near());
@@ -52,7 +67,9 @@ RestorePoint CopyTest::commit(target::TargetSession& session, const test::Conten
   const target::WantBitmap bitmap = answer.get_future().get();
   for (std::size_t i = 0; i < ids.size(); ++i)
     if (bitmap[i]) wanted.push_back(ids[i]);
-  for (const Bytes& frame : test::frames_of(content, wanted, chunks_per_frame)) session.send_frame(frame);
+  const auto nodes = std::ranges::partition(wanted, [&](const ChunkId& id) { return !is_node(content.chunks.at(id)); });
+  for (const auto& [first, last] : {std::pair(wanted.begin(), nodes.begin()), std::pair(nodes.begin(), wanted.end())})
+    for (const Bytes& frame : test::frames_of(content, {first, last}, chunks_per_frame)) session.send_frame(frame);
   return session.commit(content.point).point;
 }
 
