@@ -210,7 +210,7 @@ class Served(Case):
         return self.inside("journalctl", "--no-pager", "-o", "cat", "-u", unit)
 
     def wait_until_it_serves(self):
-        self.inside("timeout", "60", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "^Serving "')
+        self.inside("timeout", "300", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "^Serving "')
 
     def serve(self):
         """The target's service; until `serve` knows --config, told its store by a drop-in."""
@@ -280,7 +280,7 @@ class Served(Case):
 
     def test_a_target_without_a_store_says_what_to_do_and_is_tried_again(self):
         self.serve()
-        self.inside("timeout", "60", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "Scheduled restart\\|exit"')
+        self.inside("timeout", "300", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "Scheduled restart\\|exit"')
         self.assertIn("vmferry-target init", self.journal("vmferry-target"))
         self.assertEqual(self.properties("vmferry-target", "SubState")["SubState"], "auto-restart")
 
