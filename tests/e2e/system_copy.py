@@ -1,5 +1,5 @@
-"""A copy of this machine's system that costs nothing: an overlay in which packages are installed and removed, and which systemd
-boots in namespaces of its own. The mounts are this process' alone and go with it; cgroups are removed by close()."""
+"""A copy of this machine's system that costs nothing: an overlay in which packages are installed and removed, and which
+systemd boots in namespaces of its own. Mounts are this process' alone and go with it; close() removes the cgroup."""
 import ctypes
 import os
 import signal
@@ -11,8 +11,9 @@ from pathlib import Path
 CLONE_NEWNS = 0x00020000
 SHUT_DOWN_SECONDS = 30
 
-# $0: the copy's root, $1: its cgroup. /sys and /proc/sys are this machine's: systemd may read them and leaves them alone.
-BOOT = """echo $$ > "$1/cgroup.procs" && exec unshare --mount --cgroup --pid --uts --ipc --net --fork --kill-child sh -ec '
+# $0: the copy's root, $1: its cgroup. /sys and /proc/sys are this machine's: systemd may read them, and not write.
+BOOT = """echo $$ > "$1/cgroup.procs" &&
+  exec unshare --mount --cgroup --pid --uts --ipc --net --fork --kill-child sh -ec '
   mount -t sysfs -o ro sysfs "$0/sys"
   mount -t cgroup2 cgroup2 "$0/sys/fs/cgroup"
   mount -t proc proc "$0/proc"
@@ -74,8 +75,8 @@ class SystemCopy:
         for directory in (self.upper, place / "work", self.root):
             directory.mkdir()
         self.lower = ([below.upper] + below.lower[:-1] if below else []) + [Path("/")]
-        mount("-t", "overlay", "-o", f"lowerdir={':'.join(map(str, self.lower))},upperdir={self.upper},workdir={place / 'work'}",
-              "overlay", self.root)
+        layers = f"lowerdir={':'.join(map(str, self.lower))},upperdir={self.upper},workdir={place / 'work'}"
+        mount("-t", "overlay", "-o", layers, "overlay", self.root)
         # Devices of its own: daemons put sockets there.
         mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", self.root / "dev")
         for name in ("null", "zero", "full", "random", "urandom", "tty"):
@@ -84,8 +85,8 @@ class SystemCopy:
         (self.root / "dev/pts").mkdir()
         mount("-t", "devpts", "-o", "ptmxmode=0666", "devpts", self.root / "dev/pts")
         (self.root / "dev/ptmx").symlink_to("pts/ptmx")
-        for directory in ("run", "tmp", "var/tmp"):
-            mount("-t", "tmpfs", "-o", f"mode={'0755' if directory == 'run' else '1777'}", "tmpfs", self.root / directory)
+        for directory, mode in (("run", "0755"), ("tmp", "1777"), ("var/tmp", "1777")):
+            mount("-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", self.root / directory)
         mount("-t", "proc", "proc", self.root / "proc")
         (self / "/var/lib/man-db/auto-update").unlink(missing_ok=True)  # the manual's index takes seconds a package
         self.process_id = None  # systemd's, once booted
@@ -94,34 +95,37 @@ class SystemCopy:
 
     def run(self, *words, user=None):
         """Runs a command inside; where systemd was booted, beside it."""
-        enter = (["nsenter", "--target", self.process_id, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/"]
-                 if self.process_id else ["chroot", self.root])
+        enter = ["chroot", self.root]
+        if self.process_id:
+            enter = ["nsenter", "--target", self.process_id, "--all", "--root", "--wd=/"]
         become = ["runuser", "-u", user, "--"] if user else []
-        return run(*enter, *become, *words, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root",
-                                                 "DEBIAN_FRONTEND": "noninteractive"})
+        return run(*enter, *become, *words, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
+                                                 "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"})
 
     def __truediv__(self, path):
         return self.root / str(path).lstrip("/")
 
     def added(self):
         """The paths in this copy that this machine's own system has not."""
-        changed = {"/" + str(path.relative_to(layer)) for layer in [self.upper] + self.lower[:-1] for path in layer.rglob("*")}
+        layers = [self.upper] + self.lower[:-1]
+        changed = {"/" + str(path.relative_to(layer)) for layer in layers for path in layer.rglob("*")}
         return sorted(path for path in changed if os.path.lexists(self / path) and not os.path.lexists(path))
 
     def boot(self):
         """systemd as process 1 of this copy, with the journal and nothing else, no network but loopback."""
-        for wants in [*self.root.glob("lib/systemd/system/*.target.wants/*"), *self.root.glob("etc/systemd/system/*.wants/*")]:
-            if "journald" not in wants.name:
-                wants.unlink()
+        units = self / "/etc/systemd/system"
+        for wanted in [*self.root.glob("lib/systemd/system/*.wants/*"), *units.glob("*.wants/*")]:
+            if "journald" not in wanted.name:
+                wanted.unlink()
         (self / "/etc/fstab").write_text("")
-        (self / "/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # forbids maintainer scripts to start anything: build machines' way
-        (self / "/etc/systemd/system/systemd-journald-audit.socket").symlink_to("/dev/null")  # the kernel's audit is not the copy's
-        (self / "/etc/systemd/system/copy.target").write_text(
+        (self / "/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # a build machine's: maintainer scripts may start nothing
+        (units / "systemd-journald-audit.socket").symlink_to("/dev/null")  # the kernel's audit is not the copy's
+        (units / "copy.target").write_text(
             "[Unit]\nDescription=A copy for tests\nRequires=sysinit.target\nAfter=sysinit.target\n")
         with open(self.boot_log, "wb") as log:
-            self._init = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "sh", "-c", BOOT, self.root, self._make_cgroup()],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                          env={"container": "copy", "PATH": os.environ["PATH"]})
+            self._init = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", BOOT, self.root, self._make_cgroup()],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"container": "copy", "PATH": os.environ["PATH"]})
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
         while self._init.poll() is None and not self._booted():
             if ids := children.read_text().split():

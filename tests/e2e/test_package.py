@@ -1,5 +1,5 @@
-"""The Debian packages as an administrator meets them: installed in a copy of this machine's system, looked at, used (with a
-real systemd where one boots in namespaces), upgraded, removed and purged."""
+"""The Debian packages as an administrator meets them: installed in a copy of this machine's system, looked at, used
+(with a real systemd where one boots in namespaces), upgraded, removed and purged."""
 import gzip
 import re
 import shutil
@@ -65,29 +65,32 @@ class Case(unittest.TestCase):
     def sample_disk(self):
         """A disk at a place of its own inside; returns its path there."""
         (self.system / "/vmfs/sample").mkdir(parents=True)
-        made = run(BUILD / "bench/make-sample-disk", "create", self.system / "/vmfs/sample/sample.vmdk", "--size-mib", 64)
+        disk = "/vmfs/sample/sample.vmdk"
+        made = run(BUILD / "bench/make-sample-disk", "create", self.system / disk, "--size-mib", 64)
         self.assertEqual(made.returncode, 0, made.stderr)
-        return "/vmfs/sample/sample.vmdk"
+        return disk
 
 
 class Installed(Case):
     def test_the_programs_run_and_say_the_packages_version(self):
         for package in ("vmferry", "vmferry-target"):
-            self.assertEqual(self.inside(package, "--version").strip(), f"{package} {control_field(package, 'Version')}")
+            version = control_field(package, "Version")
+            self.assertEqual(self.inside(package, "--version").strip(), f"{package} {version}")
 
     def test_every_shared_library_is_of_a_package_that_is_depended_on(self):
         for package in ("vmferry", "vmferry-target"):
             depended = re.findall(r"[a-z0-9.+-]+", re.sub(r"\([^)]*\)", "", control_field(package, "Depends")))
-            for name in re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", self.system / f"/usr/bin/{package}").stdout):
+            dynamic = run("readelf", "-d", self.system / f"/usr/bin/{package}").stdout
+            for name in re.findall(r"NEEDED.*\[(.*)\]", dynamic):
                 owners = re.findall(r"^(?:diversion.*\n)?([^:]+):\S* ", run("dpkg", "-S", f"*/{name}").stdout, re.M)
-                self.assertTrue(set(owners) & set(depended), f"{package} needs {name} of {owners}, and depends on {depended}")
+                self.assertTrue(set(owners) & set(depended), f"{package} needs {name} of {owners}, not {depended}")
 
     def test_programs_are_stripped_and_hardened(self):
         if "CMAKE_BUILD_TYPE:STRING=RelWithDebInfo" not in (BUILD / "CMakeCache.txt").read_text():
             self.skipTest("not a release build")
         for package in ("vmferry", "vmferry-target"):
             program = self.system / f"/usr/bin/{package}"
-            facts = run("readelf", "--wide", "--file-header", "--program-headers", "--dynamic", "--sections", program).stdout
+            facts = run("readelf", "-W", "--file-header", "--program-headers", "--dynamic", "--sections", program).stdout
             symbols = run("readelf", "--wide", "--dyn-syms", program).stdout
             self.assertRegex(facts, r"Type:\s+DYN", "position independent")
             self.assertIn("GNU_RELRO", facts)
@@ -119,7 +122,7 @@ class Installed(Case):
         (self.system / "/tmp/all.toml").write_text(re.sub(r"^#(\w+ = )", r"\1", text, flags=re.M))
         self.assertGreater(len(tomllib.loads((self.system / "/tmp/all.toml").read_text())), 4)
         for config in ("/etc/vmferry/config.toml", "/tmp/all.toml"):
-            self.inside("vmferry", "points", "--config", config, "--target", "file:///nowhere", expect=1)  # 64: a setting is unknown
+            self.inside("vmferry", "points", "--config", config, "--target", "file:///nowhere", expect=1)  # not 64
 
     def test_the_targets_configuration_names_its_store_and_where_it_listens(self):
         text = (self.system / "/etc/vmferry/target.toml").read_text()
@@ -137,7 +140,8 @@ class Installed(Case):
             self.assertIn("SYNOPSIS", result.stdout)
 
     def complete(self, *words):
-        script = ('. /usr/share/bash-completion/bash_completion; _completion_loader "$1"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        script = ('. /usr/share/bash-completion/bash_completion; _completion_loader "$1"; '
+                  'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
                   'complete -p "$1" | sed "s/.*-F \\([^ ]*\\).*/\\1/" >/tmp/function; "$(cat /tmp/function)" "$1"; '
                   'printf "%s\\n" "${COMPREPLY[@]}"')
         return self.inside("bash", "-c", script, "bash", *words).split()
@@ -162,7 +166,8 @@ class Installed(Case):
 
 class LivedIn(Case):
     # What a system keeps of any package that was there: dpkg's and apt's books, the journal.
-    KEPT_BY_OTHERS = re.compile(r"/srv/|/var/(lib/(dpkg|apt|systemd)|cache|log)(/|$)|/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow)-)$")
+    KEPT_BY_OTHERS = re.compile(r"/srv/|/var/(lib/(dpkg|apt|systemd)|cache|log)(/|$)|"
+                                r"/etc/(\.pwd\.lock|(passwd|group|shadow|gshadow)-)$")
 
     def left(self):
         """What is left on the system, without what is in the store."""
@@ -182,8 +187,9 @@ class LivedIn(Case):
 
         self.inside("dpkg", "--remove", "vmferry", "vmferry-target")
         self.assertEqual(self.left(), ["/etc/vmferry", "/etc/vmferry/config.toml", "/etc/vmferry/machines",
-                                       "/etc/vmferry/machines/web1.conf", "/etc/vmferry/target.toml", "/var/lib/vmferry",
-                                       "/var/lib/vmferry-target", STORE, "/var/lib/vmferry/catalog.sqlite"])
+                                       "/etc/vmferry/machines/web1.conf", "/etc/vmferry/target.toml",
+                                       "/var/lib/vmferry", "/var/lib/vmferry-target", STORE,
+                                       "/var/lib/vmferry/catalog.sqlite"])
 
         self.inside("dpkg", "--purge", "vmferry", "vmferry-target")
         self.assertEqual(self.left(), ["/var/lib/vmferry-target", STORE])
@@ -209,8 +215,9 @@ class Served(Case):
     def journal(self, unit):
         return self.inside("journalctl", "--no-pager", "-o", "cat", "-u", unit)
 
-    def wait_until_it_serves(self):
-        self.inside("timeout", "60", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "^Serving "')
+    def wait_for_line(self, pattern):
+        follow = f'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "{pattern}"'
+        self.inside("timeout", "300", "sh", "-c", follow)
 
     def serve(self):
         """The target's service; until `serve` knows --config, told its store by a drop-in."""
@@ -224,7 +231,7 @@ class Served(Case):
     def test_a_machine_is_backed_up_by_its_timers_service_to_the_targets_service(self):
         self.init_store()
         self.serve()
-        self.wait_until_it_serves()
+        self.wait_for_line("^Serving ")
         (self.system / "/etc/vmferry/machines/sample.conf").write_text(
             f'DISK="{self.sample_disk()}"\nOPTIONS="--target {SOCKET}"\n')
         started = self.system.run("systemctl", "start", "vmferry-backup@sample")
@@ -247,7 +254,7 @@ class Served(Case):
     def test_an_upgrade_restarts_a_running_target_and_a_removal_stops_it(self):
         self.init_store()
         self.serve()
-        self.wait_until_it_serves()
+        self.wait_for_line("^Serving ")
         before = self.properties("vmferry-target", "MainPID")["MainPID"]
         self.inside("dpkg", "--install", *put_debs_into(self.system))
         now = self.properties("vmferry-target", "MainPID", "ActiveState")
@@ -263,8 +270,8 @@ class Served(Case):
         (self.system / "/etc/vmferry/machines/sample.conf").write_text(
             f'DISK="{self.sample_disk()}"\nOPTIONS="--target unix:///run/nobody.sock"\n')
         self.system.run("systemctl", "start", "vmferry-backup@sample")
-        shown = self.properties("vmferry-backup@sample", "ExecMainStatus", "SubState", "Nice", "IOSchedulingClass")
-        self.assertEqual(shown, {"ExecMainStatus": "3", "SubState": "auto-restart", "Nice": "10", "IOSchedulingClass": "3"})
+        expected = {"ExecMainStatus": "3", "SubState": "auto-restart", "Nice": "10", "IOSchedulingClass": "3"}
+        self.assertEqual(self.properties("vmferry-backup@sample", *expected), expected)
 
     def test_a_client_that_comes_by_ssh_gets_the_command_that_it_was_given(self):
         self.init_store()
@@ -280,7 +287,7 @@ class Served(Case):
 
     def test_a_target_without_a_store_says_what_to_do_and_is_tried_again(self):
         self.serve()
-        self.inside("timeout", "60", "sh", "-c", 'journalctl -f -n all -o cat -u vmferry-target | grep -q -m 1 "Scheduled restart\\|exit"')
+        self.wait_for_line("Main process exited")
         self.assertIn("vmferry-target init", self.journal("vmferry-target"))
         self.assertEqual(self.properties("vmferry-target", "SubState")["SubState"], "auto-restart")
 
