@@ -21,7 +21,8 @@ namespace {
 constexpr std::size_t file_bytes_max = 64 << 10;
 constexpr std::string_view suffix = ".target";
 constexpr std::string_view first_line = "vmferry target 1";
-// The certificate is made anew with the key whenever it is shown, so it does not end.
+constexpr std::string_view certificate_begins = "-----BEGIN CERTIFICATE-----";
+// A target looks at the key in it, not at its dates.
 constexpr std::chrono::days certificate_valid_for{3650};
 
 fs::path file_of(const fs::path& directory, const HostPort& address) {
@@ -30,11 +31,11 @@ fs::path file_of(const fs::path& directory, const HostPort& address) {
   return directory / (name + std::string(suffix));
 }
 
-// "word value" lines, then the key as PEM.
+// "word value" lines, then the key and its certificate as PEM.
 std::string encode(const Enrolment& enrolment) {
   return std::string(first_line) + "\naddress " + to_string(enrolment.address) + "\nserver " +
          enrolment.server.to_string() + "\nclient " + enrolment.client + "\nroles " + enrolment.roles + "\nstore " +
-         enrolment.store_uuid.to_string() + "\n" + enrolment.identity.key_pem;
+         enrolment.store_uuid.to_string() + "\n" + enrolment.identity.key_pem + enrolment.identity.certificate_pem;
 }
 
 Enrolment decode(const fs::path& file, const std::string& text) {
@@ -59,12 +60,17 @@ Enrolment decode(const fs::path& file, const std::string& text) {
     if (word == "roles") enrolment.roles = value;
     if (word == "store") enrolment.store_uuid = Uuid::parse(value).value_or(Uuid{});
   }
-  for (; lines; std::getline(lines, line)) enrolment.identity.key_pem += line + "\n";
+  std::string* pem = &enrolment.identity.key_pem;
+  do {
+    if (line == certificate_begins) pem = &enrolment.identity.certificate_pem;
+    *pem += line + "\n";
+  } while (std::getline(lines, line));
   if (enrolment.server == KeyFingerprint{} || enrolment.address.host.empty()) fail("it is not whole");
   try {
-    enrolment.identity = renew_certificate(enrolment.identity, certificate_valid_for);
+    fingerprint_of(enrolment.identity);
+    valid_until(enrolment.identity);
   } catch (const Error&) {
-    fail("its key is none");
+    fail("its key or certificate is none");
   }
   return enrolment;
 }

@@ -204,8 +204,9 @@ TlsIdentity make_tls_identity(const std::string& common_name, std::chrono::days 
 
 TlsIdentity renew_certificate(const TlsIdentity& identity, std::chrono::days valid_for) {
   const Key key = openssl::read_key(identity.key_pem);
-  const Certificate former = openssl::read_certificate(identity.certificate_pem);
-  return {identity.key_pem, pem_of(*sign_certificate(*key, label_of(common_name_of(*former)), valid_for))};
+  std::string name = "vmferry";
+  if (!identity.certificate_pem.empty()) name = common_name_of(*openssl::read_certificate(identity.certificate_pem));
+  return {identity.key_pem, pem_of(*sign_certificate(*key, label_of(name), valid_for))};
 }
 
 KeyFingerprint fingerprint_of(const TlsIdentity& identity) {

@@ -34,8 +34,8 @@ TlsIdentity server_identity(const fs::path& store) {
   try {
     fingerprint_of(identity);
     valid_until(identity);
-  } catch (const Error& error) {  // the certificate is another key's, or is gone: the key alone counts
-    if (identity.key_pem.empty()) throw;
+  } catch (const Error&) {  // the certificate is gone, or damaged: the key is what counts
+    identity.certificate_pem.clear();
     identity = renew_certificate(identity, valid_for);
     write_certificate(store, identity);
   }
