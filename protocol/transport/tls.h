@@ -34,7 +34,7 @@ struct TlsIdentity {
 };
 // Valid from a day ago, for clocks that are behind. Of the name 64 characters, ASCII; it is a label for people.
 TlsIdentity make_tls_identity(const std::string& common_name, std::chrono::days valid_for);
-// The same key, and so the same fingerprint, with new dates. Throws Error{malformed}.
+// The same key, and so the same fingerprint, with new dates; the former certificate may be missing. Throws Error{malformed}.
 TlsIdentity renew_certificate(const TlsIdentity& identity, std::chrono::days valid_for);
 KeyFingerprint fingerprint_of(const TlsIdentity& identity);                          // throws Error{malformed}
 std::chrono::system_clock::time_point valid_until(const TlsIdentity& identity);      // throws Error{malformed}

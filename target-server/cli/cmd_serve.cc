@@ -85,8 +85,13 @@ std::size_t within(const std::optional<std::int64_t>& value, std::int64_t min, s
 }
 
 HostPort listen_address(const std::string& text) {
-  constexpr std::string_view scheme = "tls://";
-  return parse_host_port(text.starts_with(scheme) ? text.substr(scheme.size()) : text);
+  constexpr std::string_view scheme = "tls://", any_port = ":0";
+  std::string where = text.starts_with(scheme) ? text.substr(scheme.size()) : text;
+  const bool any = where.ends_with(any_port);  // the kernel chooses, and what it chose is printed
+  if (any) where.resize(where.size() - any_port.size());
+  HostPort address = parse_host_port(where);
+  if (any) address.port = 0;
+  return address;
 }
 
 ServerOptions server_options(const Settings& settings, const std::string& socket) {
