@@ -48,6 +48,7 @@ LinkEnd::Joined LinkEnd::join(NewLine& fresh, const Standing& peer, const std::v
     break_line(*line, why.what());
   }
   after_flow();
+  bell_->ring();  // the keeper has one more line to watch
   return Joined::yes;
 }
 

@@ -93,7 +93,8 @@ LinkEnd::Clock::time_point LinkEnd::collect(Line& line, Batch& batch, Clock::tim
 }
 
 void LinkEnd::collect_control(Line& line, Batch& batch, Clock::time_point now) {
-  if (ack_due_ || ack_at_ <= now) {
+  const bool ack_waits = ack_at_ != Clock::time_point::max();
+  if (ack_due_ || ack_at_ <= now || (ack_waits && sending_.has_segment())) {  // with data, it costs nothing
     ack_received_ = receiving_.received();
     ack_limit_ = receiving_.limit();
     ack_due_ = false;

@@ -41,7 +41,7 @@ struct LinkLimits {
 using Dial = std::function<std::unique_ptr<Transport>()>;
 
 struct LinkOptions {
-  LinkLimits limits;
+  LinkLimits limits = {};
   unsigned lines_max = 4;                          // the further ones are made once line_more_after_bytes have passed
   std::uint64_t line_more_after_bytes = 4u << 20;
   std::chrono::milliseconds patience{30 * 60'000}; // how long to dial again after the last line broke, before giving up
@@ -49,8 +49,8 @@ struct LinkOptions {
   std::chrono::milliseconds retry_min{500}, retry_max{30'000};  // back-off between tries, doubled, with jitter
   // Sentences for a person: "the line broke (…); trying again", "the line is back", "7 sessions are before this one".
   // From the link's threads.
-  std::function<void(const std::string&)> note;
-  std::shared_ptr<RateLimit> sending, receiving;   // bytes a second over all lines; null: no limit
+  std::function<void(const std::string&)> note = nullptr;
+  std::shared_ptr<RateLimit> sending = nullptr, receiving = nullptr;   // bytes a second over all lines; null: no limit
 };
 
 // Dials, does the hello, and returns the client's end. Throws what `dial` threw; Error{...} with the target's code and
@@ -73,7 +73,7 @@ class TargetLink : public Transport {
 };
 
 struct LinkServerOptions {
-  LinkLimits limits;
+  LinkLimits limits = {};
   std::chrono::milliseconds park{10 * 60'000};     // a link without lines is kept for so long, then it breaks
   std::size_t links_max = 512;                     // more are refused with `busy`
   unsigned lines_max = 8;                          // of one link

@@ -143,7 +143,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
 
   bool ack_due_ = false;                            // now
   Clock::time_point ack_at_ = Clock::time_point::max();
-  std::uint64_t ack_received_ = 0, ack_limit_ = 0;  // what the last ack said
+  std::uint64_t ack_received_ = 0, ack_limit_ = receiving_.limit();  // what the last ack said, or the first hello
 
   std::optional<Error> failure_;
   bool aborted_here_ = false, tell_failure_ = false;

@@ -120,7 +120,11 @@ class Server final : public LinkServer {
       fresh.welcome = options_.lines_max;
       if (end != nullptr) joined = end->join(fresh, hello.standing, &hello.lines_alive, options_.lines_max);
     } catch (...) {
-      if (made) links_->forget(key);
+      if (made) {
+        end->fail(Error(ErrorCode::malformed, "it began with a hello that cannot be"), true);
+        end->end_lines(Clock::now());
+        links_->forget(key);
+      }
       throw;
     }
     if (joined == LinkEnd::Joined::yes) {

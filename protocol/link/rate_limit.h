@@ -36,7 +36,7 @@ class RateLimit {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t bytes_per_second_;
-  double tokens_ = 0;  // below 0: overdrawn
+  double tokens_ = 64 * 1024;  // below 0: overdrawn
   Clock::time_point filled_ = Clock::now();
   bool cancelled_ = false;
 };

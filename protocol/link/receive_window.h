@@ -4,6 +4,7 @@
 // copy from it without: nobody writes where bytes have arrived.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -18,6 +19,8 @@ namespace vmferry::link {
 
 class ReceiveWindow {
  public:
+  static constexpr std::uint64_t first_window_bytes = 4 * page_bytes;
+
   ReceiveWindow(PagePool& pool, std::uint64_t window_bytes) : pool_(pool), window_bytes_(window_bytes) {}
 
   // --- by the lines. Throw Error{malformed} for what no peer sends that respects limit().
@@ -27,7 +30,10 @@ class ReceiveWindow {
 
   // Everything before this position is here; one more when the finish is here too.
   std::uint64_t received() const noexcept { return contiguous_ + (complete() ? 1 : 0); }
-  std::uint64_t limit() const noexcept { return taken_ + window_bytes_; }
+  // Before anybody has read anything, the peer may not fill the window: a session that waits for its turn is cheap.
+  std::uint64_t limit() const noexcept {
+    return taken_ > 0 ? taken_ + window_bytes_ : std::min<std::uint64_t>(window_bytes_, first_window_bytes);
+  }
   bool complete() const noexcept { return finish_ && contiguous_ == *finish_; }
 
   // --- by the one who reads
