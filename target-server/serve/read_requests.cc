@@ -1,23 +1,37 @@
 #include "target-server/serve/read_requests.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/control.h"
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/serve/delta_maker.h"
+#include "target-server/serve/frame_repacker.h"
 
 namespace vmferry::target_server {
 namespace {
 
 constexpr std::size_t requests_queued_max = 64;  // of at most limits::offer_ids_max ids each
 constexpr std::uint64_t progress_steps = 256;
+constexpr int repack_level = 3;
 
 // A sentence as a message carries it: a proto3 string must be UTF-8, a name in it need not be.
 std::string plain(std::string sentence) {
   std::ranges::replace_if(sentence, [](char c) { return (c & 0x80) != 0; }, '?');
   return sentence.substr(0, 2048);
+}
+
+// False where all of the frame's chunks are wanted: it travels as it is.
+bool repack_if_shared(ByteView stored, const std::vector<ChunkId>& wanted, FrameRepacker& repacker) {
+  const FrameView frame = parse_frame(stored);
+  if (frame.chunks.size() == wanted.size()) return false;
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < frame.chunks.size(); ++i)
+    if (std::ranges::find(wanted, frame.chunks[i].id) != wanted.end()) indices.push_back(i);
+  repacker.add(frame, indices);
+  return true;
 }
 
 }  // namespace
@@ -100,18 +114,24 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
   }
   fail(missing, wire::NotFetched::missing);
   const Bytes prefix = wire::encode_number(number);
+  const auto send = [&](ByteView frame) { writer_.send(wire::PacketType::fetched, {prefix, frame}); };
+  std::optional<FrameRepacker> repacker;
+  if (fetch.only_wanted) repacker.emplace(repack_level, std::nullopt, send);
   for (const auto& [location, ids] : located) {
     Bytes frame;
     try {
       frame = store_.read_frame(location);
-    } catch (const Error&) {
+      if (repacker && repack_if_shared(frame, ids, *repacker)) continue;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::unreachable) throw;
       store_.recheck(ids, false);
       fail(ids, wire::NotFetched::damaged);
       continue;
     }
-    writer_.send(wire::PacketType::fetched, {prefix, frame});
+    send(frame);
     if (stopping()) return;
   }
+  if (repacker) repacker->finish();
   writer_.send(wire::PacketType::fetch_end, {wire::encode_fetch_end(end)});
 }
 
@@ -122,7 +142,7 @@ void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
     writer_.send(wire::PacketType::fetched_delta, {prefix, delta_frame});
     return !stopping();
   });
-  answer(number, FetchRequest{std::move(whole)});
+  answer(number, FetchRequest{std::move(whole), true});
 }
 
 void ReadRequests::answer(std::uint64_t number, const ListRequest&) {

@@ -20,6 +20,7 @@ namespace vmferry::target_server {
 
 struct FetchRequest {
   std::vector<ChunkId> ids;
+  bool only_wanted = false;  // of a frame that holds others too, only these travel
 };
 struct DeltasRequest {
   std::vector<wire::ChunkWithBasis> chunks;
