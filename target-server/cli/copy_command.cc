@@ -159,7 +159,8 @@ void add_copy_options(CLI::App& command, CopyArguments& arguments, const std::st
 Outcome copy_command(const CopyArguments& arguments, const CopySessions& sessions,
                      const std::vector<store::DamagedPoint>& damaged, const Invocation& invocation) {
   check_same_domain(sessions.from, sessions.to);
-  const CopyPlan plan = plan_copy(select_points(sessions.from.points(), arguments.names), sessions.to.points());
+  const std::vector<PointSummary> all = sessions.from.points();
+  const CopyPlan plan = plan_copy(all, select_points(all, arguments.names), sessions.to.points());
   if (arguments.dry_run) return dry_run(plan);
   Report report(sessions, plan.missing.size(), invocation);
   for (const CopyPlan::Conflict& conflict : plan.conflicts)
@@ -172,7 +173,7 @@ Outcome copy_command(const CopyArguments& arguments, const CopySessions& session
                   {{"file", point.file}, {"error", {{"code", "damaged"}, {"message", point.reason}}}});
   FerryOptions options;
   options.deltas = !arguments.no_delta;
-  copy_points(sessions, plan.missing, plan.there, options, report);
+  copy_points(sessions, plan.missing, plan.both, options, report);
   return report.outcome(sessions, plan.there.size());
 }
 

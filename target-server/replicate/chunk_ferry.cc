@@ -6,6 +6,7 @@
 #include "protocol/error.h"
 #include "protocol/limits.h"
 #include "protocol/session/fetches.h"
+#include "target-server/serve/frame_repacker.h"
 
 namespace vmferry::target_server {
 namespace {
@@ -13,13 +14,6 @@ namespace {
 constexpr std::size_t offered_ids_max = 1u << 20;
 constexpr std::size_t nodes_per_offer = 256;
 constexpr std::size_t chunks_per_request_min = 256;   // while more may come
-constexpr std::size_t deltas_per_request_max = 256;   // of limits::frame_chunks_max
-constexpr std::size_t frame_content_bytes = 512u << 10;
-
-bool fits(const FrameBuilder& builder, std::size_t bytes) {
-  return builder.empty() || (builder.content_bytes() + bytes <= frame_content_bytes &&
-                             builder.chunk_count() < limits::frame_chunks_max);
-}
 
 [[noreturn]] void throw_given_up() { throw Error(ErrorCode::cancelled, "the copy was given up"); }
 
@@ -34,16 +28,14 @@ target::TargetSession::UseFrame put_frames(const std::shared_ptr<Crossing>& cros
 
 }  // namespace
 
-ChunkFerry::ChunkFerry(target::TargetSession& from, target::TargetSession& to, ChunkSource* base_nodes,
-                       const FerryOptions& options)
+ChunkFerry::ChunkFerry(target::TargetSession& from, target::TargetSession& to, const FerryOptions& options)
     : from_(from),
       to_(to),
       options_(options),
-      deltas_(options.deltas && from.takes_replicas() && to.takes_deltas()),
-      key_(from.facts().domain_key),
+      deltas_(options.deltas && to.takes_deltas()),
       crossing_(std::make_shared<Crossing>(options.node_bytes_max, options.queue_bytes_max)),
       offered_(offered_ids_max),
-      packer_(options.compression_level, deltas_ ? base_nodes : nullptr),
+      packer_(options.compression_level, deltas_ ? options.base_nodes : nullptr),
       sender_([this] {
         try {
           send_all();
@@ -97,7 +89,7 @@ void ChunkFerry::pump() {
       if (!some->contents.empty()) {
         if (!packer_.fits(some->contents[i].size())) flush_nodes();
         packer_.add(chunk, some->contents[i]);
-      } else if (chunk.basis.empty()) {
+      } else if (chunk.basis.empty() && (some->again || !options_.from_is_far)) {
         wanted_.push_back(chunk.id);
       } else {
         wanted_deltas_.push_back(std::move(chunk));
@@ -124,7 +116,7 @@ void ChunkFerry::ask() {
     rest = rest.subspan(some.size());
   }
   for (std::span<const wire::ChunkWithBasis> rest = wanted_deltas_; !rest.empty();) {
-    const auto some = rest.first(std::min(rest.size(), deltas_per_request_max));
+    const auto some = rest.first(std::min(rest.size(), limits::frame_chunks_max));
     ask_deltas(some);
     rest = rest.subspan(some.size());
   }
@@ -169,14 +161,10 @@ void ChunkFerry::finish() {
 // --- the sender's thread
 
 void ChunkFerry::send_all() {
-  target::FrameOpener opener(key_);
-  FrameBuilder builder(options_.compression_level);
-  const auto flush = [&] {
-    if (builder.empty()) return;
-    const Bytes frame = builder.finish();
+  FrameRepacker repacker(options_.compression_level, from_.facts().domain_key, [this](ByteView frame) {
     to_.send_frame(frame);
     crossing_->sent_new_frame(frame.size());
-  };
+  });
   while (const std::optional<Outgoing> outgoing = crossing_->take()) {
     if (outgoing->kind == Outgoing::Kind::delta) {
       to_.send_delta(outgoing->bytes, [crossing = crossing_](std::optional<std::vector<ChunkId>> whole) {
@@ -185,14 +173,11 @@ void ChunkFerry::send_all() {
     } else if (outgoing->wanted.empty()) {
       to_.send_frame(outgoing->bytes);
     } else {
-      opener.open(parse_frame(outgoing->bytes), outgoing->wanted, [&](const ChunkId& id, ByteView content) {
-        if (!fits(builder, content.size())) flush();
-        builder.add(id, content);
-      });
+      repacker.add(parse_frame(outgoing->bytes), outgoing->wanted);
     }
     crossing_->sent(*outgoing);
   }
-  flush();
+  repacker.finish();
 }
 
 }  // namespace vmferry::target_server

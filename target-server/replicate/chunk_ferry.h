@@ -24,15 +24,16 @@ struct FerryOptions {
   std::size_t queue_bytes_max = 16u << 20;
   int compression_level = 3;  // of what is packed anew
   bool deltas = true;         // where the store that takes them knows them
+  // Where the line lies: before the store that chunks come from, so that what comes is to be packed there; or behind it, so
+  // that nodes can be packed here, as deltas against the base's where these are at hand.
+  bool from_is_far = false;
+  ChunkSource* base_nodes = nullptr;
   std::function<void()> tick = [] {};  // called now and then on the owner's thread
 };
 
 class ChunkFerry {
  public:
-  // base_nodes: where the base's nodes are at hand. Null where no deltas of nodes are wanted: the line is on the
-  // other side.
-  ChunkFerry(target::TargetSession& from, target::TargetSession& to, ChunkSource* base_nodes,
-             const FerryOptions& options);
+  ChunkFerry(target::TargetSession& from, target::TargetSession& to, const FerryOptions& options);
   ~ChunkFerry();  // what was not finished is given up
   ChunkFerry(const ChunkFerry&) = delete;
   ChunkFerry& operator=(const ChunkFerry&) = delete;
@@ -57,7 +58,6 @@ class ChunkFerry {
   target::TargetSession& to_;
   const FerryOptions options_;
   const bool deltas_;
-  const DomainKey key_;
   std::shared_ptr<Crossing> crossing_;
   ChunkSet offered_;
   OfferedChunks chunks_, nodes_;  // of the next offers

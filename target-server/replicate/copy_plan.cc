@@ -33,7 +33,8 @@ std::vector<PointSummary> select_points(const std::vector<PointSummary>& all, co
   return selected;
 }
 
-CopyPlan plan_copy(const std::vector<PointSummary>& selected, const std::vector<PointSummary>& to) {
+CopyPlan plan_copy(const std::vector<PointSummary>& from, const std::vector<PointSummary>& selected,
+                   const std::vector<PointSummary>& to) {
   std::set<Uuid> there;
   std::map<std::tuple<Uuid, Uuid, std::uint64_t>, const PointSummary*> numbers;
   for (const PointSummary& point : to) {
@@ -41,6 +42,8 @@ CopyPlan plan_copy(const std::vector<PointSummary>& selected, const std::vector<
     numbers[{point.client_uuid, point.machine_uuid, point.number}] = &point;
   }
   CopyPlan plan;
+  for (const PointSummary& point : from)
+    if (there.contains(point.uuid)) plan.both.push_back(point);
   for (const PointSummary& point : selected) {
     const auto number = numbers.find({point.client_uuid, point.machine_uuid, point.number});
     if (there.contains(point.uuid))

@@ -16,13 +16,15 @@ std::vector<PointSummary> select_points(const std::vector<PointSummary>& all, co
 struct CopyPlan {
   std::vector<PointSummary> missing;  // machine by machine, each oldest first: the next is a small step from the last
   std::vector<PointSummary> there;    // selected, and in the other store already
+  std::vector<PointSummary> both;     // selected or not: what copies can be built on
   // The other store has another point of the machine with the same number.
   struct Conflict {
     PointSummary ours, theirs;
   };
   std::vector<Conflict> conflicts;
 };
-CopyPlan plan_copy(const std::vector<PointSummary>& selected, const std::vector<PointSummary>& to);
+CopyPlan plan_copy(const std::vector<PointSummary>& from, const std::vector<PointSummary>& selected,
+                   const std::vector<PointSummary>& to);
 
 // The best base for a copy of `point`: of the same machine's points that both stores have the one before it, else the
 // one after it.

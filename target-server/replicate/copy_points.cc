@@ -116,7 +116,9 @@ class Copy {
   FerryCounts send(const RestorePoint& point, const RestorePoint* base) {
     FerryOptions options = options_;
     options.tick = [this] { events_.tick(); };
-    ChunkFerry ferry(from_, to_, &near_ == &from_ ? &near_.chunks() : nullptr, options);
+    options.from_is_far = &near_ == &to_;
+    if (!options.from_is_far) options.base_nodes = &near_.chunks();
+    ChunkFerry ferry(from_, to_, options);
     NewContent visit;
     visit.node = [&](const ChunkId& id, ByteView content, const std::optional<ChunkId>& in_base) {
       wire::ChunkWithBasis node{id, {}};

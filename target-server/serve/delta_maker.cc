@@ -64,6 +64,7 @@ std::vector<ChunkId> DeltaMaker::make(std::span<const wire::ChunkWithBasis> chun
     const auto some = chunks.subspan(first, std::min(chunks_at_once, chunks.size() - first));
     std::vector<ChunkId> ids;
     for (const wire::ChunkWithBasis& chunk : some) {
+      if (chunk.basis.empty()) continue;
       ids.push_back(chunk.id);
       ids.insert(ids.end(), chunk.basis.begin(), chunk.basis.end());
     }

@@ -1,12 +1,14 @@
 #include "target-server/serve/read_requests.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/control.h"
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/serve/delta_maker.h"
+#include "target-server/serve/frame_repacker.h"
 
 namespace vmferry::target_server {
 namespace {
@@ -15,6 +17,7 @@ constexpr std::size_t requests_queued_max = 64;  // of at most limits::offer_ids
 constexpr std::size_t fetches_open_max = 16;  // all that a client may have under way
 constexpr std::size_t cancelled_max = 256;    // remembered: more than may be under way
 constexpr std::uint64_t progress_steps = 256;
+constexpr int repack_level = 3;
 
 using Reading = std::optional<ReadPriority::Reading>;
 
@@ -22,6 +25,17 @@ using Reading = std::optional<ReadPriority::Reading>;
 std::string plain(std::string sentence) {
   std::ranges::replace_if(sentence, [](char c) { return (c & 0x80) != 0; }, '?');
   return sentence.substr(0, 2048);
+}
+
+// False where all of the frame's chunks are wanted: it travels as it is.
+bool repack_if_shared(ByteView stored, const std::vector<ChunkId>& wanted, FrameRepacker& repacker) {
+  const FrameView frame = parse_frame(stored);
+  if (frame.chunks.size() == wanted.size()) return false;
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < frame.chunks.size(); ++i)
+    if (std::ranges::find(wanted, frame.chunks[i].id) != wanted.end()) indices.push_back(i);
+  repacker.add(frame, indices);
+  return true;
 }
 
 }  // namespace
@@ -144,9 +158,33 @@ void ReadRequests::answer(std::uint64_t number, const FetchRequest& fetch) {
     fail(fetch.ids, wire::NotFetched::damaged);
   }
   fail(missing, wire::NotFetched::missing);
+  if (fetch.only_wanted) return send_repacked(open);
   for (const auto& located : open.frames) open.bytes_left += located.frame.length;
   std::ranges::reverse(open.frames);
   open_.push_back(std::move(open));
+}
+
+// In one go: what is repacked has to wait for its frame to be full.
+void ReadRequests::send_repacked(OpenFetch& fetch) {
+  const Bytes prefix = wire::encode_number(fetch.end.request);
+  const auto send = [&](ByteView frame) { writer_.send(wire::PacketType::fetched, {prefix, frame}); };
+  FrameRepacker repacker(repack_level, std::nullopt, send);
+  for (const auto& [location, ids] : fetch.frames) {
+    if (stopping()) return;
+    Bytes frame;
+    try {
+      frame = store_.read_frame(location);
+      if (repack_if_shared(frame, ids, repacker)) continue;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::unreachable) throw;
+      store_.recheck(ids, false);
+      for (const ChunkId& id : ids) fetch.end.failed.push_back({wire::NotFetched::damaged, id});
+      continue;
+    }
+    send(frame);
+  }
+  repacker.finish();
+  writer_.send(wire::PacketType::fetch_end, {wire::encode_fetch_end(fetch.end)});
 }
 
 void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
@@ -156,7 +194,7 @@ void ReadRequests::answer(std::uint64_t number, const DeltasRequest& deltas) {
     writer_.send(wire::PacketType::fetched_delta, {prefix, delta_frame});
     return !stopping() && !cancelled(number);
   });
-  answer(number, FetchRequest{std::move(whole)});
+  answer(number, FetchRequest{std::move(whole), true});
 }
 
 void ReadRequests::send_frame_of_shortest() {

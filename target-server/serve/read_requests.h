@@ -24,6 +24,7 @@ namespace vmferry::target_server {
 
 struct FetchRequest {
   std::vector<ChunkId> ids;
+  bool only_wanted = false;  // of a frame that holds others too, only these travel
 };
 struct DeltasRequest {
   std::vector<wire::ChunkWithBasis> chunks;
@@ -74,6 +75,7 @@ class ReadRequests {
   void answer(std::uint64_t number, const VerifyRequest& verify);
   void send_frame_of_shortest();
   void send_frame(OpenFetch& fetch);
+  void send_repacked(OpenFetch& fetch);
   static void drop_frames(OpenFetch& fetch);
   RestorePoint readable_point(const Uuid& uuid);
   bool stopping() const;

@@ -77,9 +77,10 @@ Copied CopyTest::copy(At at, const FerryOptions& options) {
   const auto from = connect(near(), "replica", target::ClientRole::replica);
   const auto to = connect(far(), "replica", target::ClientRole::replica);
   check_same_domain(*from, *to);
-  const CopyPlan plan = plan_copy(from->points(), to->points());
+  const std::vector<PointSummary> points = from->points();
+  const CopyPlan plan = plan_copy(points, points, to->points());
   Copied copied;
-  copy_points({*from, *to, at == At::source ? *from : *to}, plan.missing, plan.there, options, copied);
+  copy_points({*from, *to, at == At::source ? *from : *to}, plan.missing, plan.both, options, copied);
   const TransportCounts counts = (at == At::source ? to : from)->counts();
   far_bytes_ = counts.sent_bytes + counts.received_bytes;
   return copied;

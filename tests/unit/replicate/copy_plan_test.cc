@@ -32,7 +32,7 @@ std::vector<std::string> names(const std::vector<PointSummary>& points) {
 
 TEST(CopyPlan, TakesWhatIsMissingMachineByMachineOldestFirst) {
   const std::vector<PointSummary> selected = {point("web", 10), point("db", 2), point("web", 9), point("db", 1)};
-  const CopyPlan plan = plan_copy(selected, {point("web", 9)});
+  const CopyPlan plan = plan_copy(selected, selected, {point("web", 9)});
   EXPECT_THAT(names(plan.missing), ElementsAre("db@1", "db@2", "web@10"));
   EXPECT_THAT(names(plan.there), ElementsAre("web@9"));
   EXPECT_THAT(plan.conflicts, IsEmpty());
@@ -41,11 +41,20 @@ TEST(CopyPlan, TakesWhatIsMissingMachineByMachineOldestFirst) {
 TEST(CopyPlan, ANumberThatTheOtherStoreGaveToAnotherPointIsAConflict) {
   PointSummary theirs = point("web", 2);
   theirs.uuid = uuid_of("made there");
-  const CopyPlan plan = plan_copy({point("web", 1), point("web", 2), point("web", 2, "other host")}, {theirs});
+  const std::vector<PointSummary> selected = {point("web", 1), point("web", 2), point("web", 2, "other host")};
+  const CopyPlan plan = plan_copy(selected, selected, {theirs});
   EXPECT_THAT(names(plan.missing), ElementsAre("web@1", "web@2"));
   EXPECT_EQ(plan.missing[1].client_name, "other host");
   ASSERT_EQ(plan.conflicts.size(), 1u);
   EXPECT_EQ(plan.conflicts[0].theirs.uuid, theirs.uuid);
+}
+
+TEST(CopyPlan, BuildsOnPointsThatNobodyAskedToCopy) {
+  const std::vector<PointSummary> all = {point("web", 1), point("web", 2)};
+  const CopyPlan plan = plan_copy(all, {all[1]}, {all[0]});
+  EXPECT_THAT(names(plan.missing), ElementsAre("web@2"));
+  EXPECT_THAT(plan.there, IsEmpty());
+  EXPECT_EQ(nearest_base(plan.missing[0], plan.both), all[0].uuid);
 }
 
 TEST(CopyPlan, ANameMeansAllOfAMachineAndAPointOnlyItself) {
