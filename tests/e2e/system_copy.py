@@ -118,7 +118,7 @@ class SystemCopy:
             if "journald" not in wanted.name:
                 wanted.unlink()
         (self / "/etc/fstab").write_text("")
-        (self / "/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # a build machine's: maintainer scripts may start nothing
+        (self / "/usr/sbin/policy-rc.d").unlink(missing_ok=True)  # a build machine's: nothing may be started
         (units / "systemd-journald-audit.socket").symlink_to("/dev/null")  # the kernel's audit is not the copy's
         (units / "copy.target").write_text(
             "[Unit]\nDescription=A copy for tests\nRequires=sysinit.target\nAfter=sysinit.target\n")

@@ -90,7 +90,7 @@ class Installed(Case):
             self.skipTest("not a release build")
         for package in ("vmferry", "vmferry-target"):
             program = self.system / f"/usr/bin/{package}"
-            facts = run("readelf", "-W", "--file-header", "--program-headers", "--dynamic", "--sections", program).stdout
+            facts = run("readelf", "-W", "-h", "-l", "-d", "-S", program).stdout
             symbols = run("readelf", "--wide", "--dyn-syms", program).stdout
             self.assertRegex(facts, r"Type:\s+DYN", "position independent")
             self.assertIn("GNU_RELRO", facts)
