@@ -11,6 +11,7 @@ namespace {
 
 std::atomic<bool> cancel_requested{false};
 std::atomic<bool> progress_requested{false};
+std::atomic<bool> reload_accepted{false}, reload_requested{false};
 
 void wait_for_signals(sigset_t signals) {
   for (;;) {
@@ -18,6 +19,8 @@ void wait_for_signals(sigset_t signals) {
     if (sigwait(&signals, &received) != 0) continue;
     if (received == SIGUSR1) {
       progress_requested = true;
+    } else if (received == SIGHUP && reload_accepted) {
+      reload_requested = true;
     } else if (cancel_requested.exchange(true)) {
       _exit(128 + received);
     }
@@ -30,12 +33,14 @@ void take_signals() {
   signal(SIGPIPE, SIG_IGN);  // NOLINT: a closed pipe is an error of write(), told in a sentence
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&signals, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals, number);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::thread(wait_for_signals, signals).detach();  // lives as long as the process
 }
 
 const std::atomic<bool>& cancelled() noexcept { return cancel_requested; }
 bool take_progress_request() noexcept { return progress_requested.exchange(false); }
+void accept_reload_requests(bool accept) noexcept { reload_accepted = accept; }
+bool take_reload_request() noexcept { return reload_requested.exchange(false); }
 
 }  // namespace vmferry::cli

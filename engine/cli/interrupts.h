@@ -14,4 +14,8 @@ const std::atomic<bool>& cancelled() noexcept;
 // True once for each SIGUSR1.
 bool take_progress_request() noexcept;
 
+// SIGHUP: while somebody accepts them, a request to read the configuration again; else the end, as SIGTERM.
+void accept_reload_requests(bool accept) noexcept;
+bool take_reload_request() noexcept;
+
 }  // namespace vmferry::cli

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "engine/cli/output.h"
+#include "engine/cli/rate_schedule.h"
 #include "protocol/error.h"
 #include "protocol/session/enrolment.h"
 
@@ -42,6 +43,10 @@ void add_line_options(CLI::App& app, LineSettings& settings) {
       ->check(CLI::Range(1u, connections_max))
       ->type_name("N")
       ->group(group);
+  app.add_option("--bwlimit", settings.bwlimit_text,
+                 "At most so much a second, instead of the configuration's [bandwidth]: 20mbit, 2.5MiB, unlimited")
+      ->type_name("RATE")
+      ->group(group);
   app.add_option("--dscp", settings.dscp, "Mark what is sent with this DSCP, 0 to 63 (8: background)")
       ->check(CLI::Range(0u, 63u))
       ->type_name("N")
@@ -51,6 +56,7 @@ void add_line_options(CLI::App& app, LineSettings& settings) {
 void complete_line_settings(LineSettings& settings) {
   if (!settings.retry_for_text.empty())
     settings.retry_for = std::chrono::milliseconds(parse_age_ms(settings.retry_for_text));
+  if (!settings.bwlimit_text.empty()) parse_rate(settings.bwlimit_text);
   if (settings.connections == 0) settings.connections = connections_default;
   if (settings.connections > connections_max)
     throw Error(ErrorCode::usage, "a wrong number of connections", std::to_string(settings.connections), "1 to 16");

@@ -51,6 +51,18 @@ void read_line_settings(LineSettings& line, const toml::value& values) {
   if (!line.dscp && values.contains("dscp")) line.dscp = toml::find<unsigned>(values, "dscp");
 }
 
+RateSchedule schedule_in(const toml::value& values, const fs::path& file) {
+  if (!values.contains("bandwidth")) return {};
+  const toml::value& bandwidth = toml::find(values, "bandwidth");
+  for (const auto& [key, value] : bandwidth.as_table())
+    if (key != "limit" && key != "timetable")
+      throw Error(ErrorCode::usage, "[bandwidth] has a setting that vmferry does not know", file.string(), key);
+  std::vector<std::pair<std::string, std::string>> rules;
+  if (bandwidth.contains("timetable"))
+    rules = toml::find<std::vector<std::pair<std::string, std::string>>>(bandwidth, "timetable");
+  return RateSchedule(parse_rate(toml::find_or<std::string>(bandwidth, "limit", "unlimited")), rules);
+}
+
 // Where no target is named, and this host has enrolled at one only, that one is meant.
 std::string the_one_enrolled(const LineSettings& line) {
   const auto enrolled =
@@ -61,7 +73,8 @@ std::string the_one_enrolled(const LineSettings& line) {
 void read_config(Settings& settings, const fs::path& file) {
   static constexpr std::array known = {"target", "catalog", "spool_directory", "compression", "compression_level",
                                        "signature_budget_bytes", "enrolments", "ssh_command", "ssh_keys",
-                                       "known_hosts", "retry_for", "connections", "dscp"};
+                                       "known_hosts", "retry_for", "connections", "dscp",
+                                       "bandwidth"};
   toml::value values;
   try {
     values = toml::parse(file.string());
@@ -88,6 +101,20 @@ void read_config(Settings& settings, const fs::path& file) {
 }
 
 }  // namespace
+
+RateSchedule read_rate_schedule(const Settings& settings) {
+  if (!settings.line.bwlimit_text.empty()) return RateSchedule(parse_rate(settings.line.bwlimit_text));
+  const fs::path file = settings.config.empty() ? default_config_file() : settings.config;
+  std::error_code missing;
+  if (!fs::exists(file, missing)) return {};
+  try {
+    return schedule_in(toml::parse(file.string()), file);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::usage, "cannot read the bandwidth's timetable", file.string(), error.what());
+  }
+}
 
 ProgressMode Settings::progress_mode() const noexcept {
   if (quiet || progress == "never") return ProgressMode::never;

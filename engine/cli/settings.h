@@ -1,6 +1,6 @@
 // Settings: what every command shares, from the command line, the environment and the configuration file, in this
 // order of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes, and how
-// targets beyond a line are reached: enrolments, ssh_command, ssh_keys, known_hosts, retry_for, connections, dscp.
+// targets beyond a line are reached: enrolments, ssh_command, ssh_keys, known_hosts, retry_for, connections, dscp, [bandwidth].
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "engine/backup/compression_choice.h"
 #include "engine/catalog/signature_store.h"
 #include "engine/cli/line_settings.h"
+#include "engine/cli/rate_schedule.h"
 
 namespace vmferry::cli {
 
@@ -31,6 +32,9 @@ struct Settings {
 
   ProgressMode progress_mode() const noexcept;
 };
+
+// What --bwlimit or the configuration's [bandwidth] say; the file is read anew. Throws Error{usage}.
+RateSchedule read_rate_schedule(const Settings& settings);
 
 // Fills what the command line left empty. Throws Error{usage} for a file that is not TOML or has an unknown key.
 void complete_settings(Settings& settings);

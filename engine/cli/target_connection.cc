@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "engine/cli/bandwidth.h"
 #include "engine/cli/interrupts.h"
 #include "protocol/error.h"
 #include "protocol/session/dial.h"
@@ -29,18 +30,25 @@ class Connection : public TargetConnection {
  public:
   Connection(std::unique_ptr<Transport> transport, const target::ClientFacts& client)
       : session_(target::TargetSession::open(std::move(transport), client, print_line_note)) {}
-  explicit Connection(std::unique_ptr<target::TargetSession> session) : session_(std::move(session)) {}
+  Connection(std::unique_ptr<Bandwidth> bandwidth, std::unique_ptr<target::TargetSession> session)
+      : bandwidth_(std::move(bandwidth)), session_(std::move(session)) {}
 
   target::TargetSession& session() noexcept override { return *session_; }
 
  private:
+  std::unique_ptr<Bandwidth> bandwidth_;  // of a line's; it outlives the session
   std::unique_ptr<target::TargetSession> session_;
 };
 
 // A session for reading is opened again by itself where the target was restarted; a backup is run again by who runs it.
 std::unique_ptr<target::TargetSession> open_beyond_a_line(const Settings& settings, const target::ClientFacts& client,
-                                                          Access access, std::chrono::milliseconds patience) {
-  const target::DialOptions options = dial_options(settings.line, print_line_note);
+                                                          Access access, std::chrono::milliseconds patience,
+                                                          const Bandwidth* bandwidth) {
+  target::DialOptions options = dial_options(settings.line, print_line_note);
+  if (bandwidth != nullptr) {
+    options.link.sending = bandwidth->sending();
+    options.link.receiving = bandwidth->receiving();
+  }
   const auto open = [options, client, url = settings.target](std::chrono::milliseconds first_patience) {
     target::DialOptions dialing = options;
     dialing.link.first_patience = first_patience;
@@ -75,7 +83,11 @@ std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const
                                         client);
   if (url.starts_with(unix_scheme))
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
-  return std::make_unique<Connection>(open_beyond_a_line(settings, client, access, patience));
+  std::unique_ptr<Bandwidth> bandwidth;
+  if (const RateSchedule schedule = read_rate_schedule(settings); !schedule.none())
+    bandwidth = std::make_unique<Bandwidth>(schedule, [settings] { return read_rate_schedule(settings); }, print_line_note);
+  auto session = open_beyond_a_line(settings, client, access, patience, bandwidth.get());
+  return std::make_unique<Connection>(std::move(bandwidth), std::move(session));
 }
 
 }  // namespace vmferry::cli
