@@ -108,8 +108,8 @@ class NetworkCase(Case):
     def serve(self, *words, listen="tls://127.0.0.1:0"):
         """Starts the server; its port is in self.port."""
         command = [str(word) for word in (BUILD / "vmferry-target", "serve", "--store", self.store, "--listen", listen, "--json", *words)]
-        self.log = open(self.directory / "serve.log", "ab")
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)
+        with open(self.directory / "serve.log", "ab") as log:
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         self.addCleanup(self.stop, server)
         ready, _, _ = select.select([server.stdout], [], [], 60)
         self.assertTrue(ready, "the server said nothing")

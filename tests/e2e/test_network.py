@@ -147,7 +147,7 @@ class Network(NetworkCase):
         url = self.enrol_through(host, proxy)
         disk = self.sample()
         hold = Passed(proxy)
-        backup = host.start("backup", disk, "--name", "sample", "--target", url, "--json")
+        backup = host.start("backup", disk, "--name", "sample", "--target", url, "--json", "--bwlimit", "40mbit")
         hold.wait_for(5 << 20)
         self.stop(self.server, signal.SIGKILL)
         self.serve(listen=f"tls://127.0.0.1:{port}")
