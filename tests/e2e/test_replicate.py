@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 
 from vmferry_case import BUILD, Case, run
@@ -182,10 +183,19 @@ class Replicate(Case):
             pass
         child.send_signal(signal.SIGKILL)
         child.wait()
-        rest = self.push(to=far)
+        rest = self.push_when_free(far)
         self.assertLess(rest["sent_bytes"], whole)
         self.assertEqual(self.points_of(self.far), self.points_of(self.store))
         self.assert_restores(disk, far)
+
+    def push_when_free(self, far):
+        """The server holds a killed push's machine until it has taken in what had arrived."""
+        until = time.monotonic() + 60
+        while True:
+            result = run(TARGET, "push", "--store", self.store, "--to", far, "--json")
+            if result.returncode != 3 or time.monotonic() > until:
+                self.assertEqual(result.returncode, 0, result.stdout.decode())
+                return json.loads(result.stdout)
 
     def test_two_pushes_at_once_end_with_every_point_there_once(self):
         disk = self.two_points()
