@@ -33,6 +33,7 @@ LinkEnd::Joined LinkEnd::join(NewLine& fresh, const Standing& peer, const std::v
 
   line_number_last_ = fresh.number;
   const auto line = std::make_shared<Line>(std::move(fresh));
+  received_bytes_ += line->records.buffered();  // came with the greeting
   line->peer_received = peer.received;
   line->peer_limit = peer.limit;
   line->sent_last = now;

@@ -2,7 +2,6 @@
 #include "protocol/link/link_end.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 namespace vmferry::link {
@@ -34,7 +33,7 @@ void LinkEnd::send(std::span<const ByteView> parts) {
       throw_failure();
       const std::span<std::byte> room = sending_.grow(part.size());
       lock.unlock();
-      std::memcpy(room.data(), part.data(), room.size());
+      copy_bytes(part.first(room.size()), room);
       part = part.subspan(room.size());
       lock.lock();
       sending_.written(room.size());
@@ -56,7 +55,7 @@ std::size_t LinkEnd::receive(std::span<std::byte> into) {
   lock.unlock();
   std::size_t count = 0;
   for (const ByteView view : views) {
-    std::ranges::copy(view, into.begin() + static_cast<std::ptrdiff_t>(count));
+    copy_bytes(view, into.subspan(count));
     count += view.size();
   }
   lock.lock();

@@ -4,9 +4,12 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "protocol/bytes.h"
 #include "protocol/limits.h"
 
 namespace vmferry::link {
@@ -17,6 +20,11 @@ struct Page {
   std::array<std::byte, page_bytes> bytes;
 };
 using PagePtr = std::shared_ptr<Page>;
+
+// To the beginning of `into`. (std::ranges::copy goes byte by byte here.)
+inline void copy_bytes(ByteView from, std::span<std::byte> into) noexcept {
+  if (!from.empty()) std::memcpy(into.data(), from.data(), from.size());
+}
 
 class PagePool {
  public:

@@ -90,7 +90,7 @@ PagePtr& ReceiveWindow::slot(std::uint64_t position) {
 void ReceiveWindow::copy_in(std::uint64_t position, ByteView bytes) {
   PagePtr& page = slot(position);
   if (page == nullptr) page = pool_.take();
-  std::ranges::copy(bytes, page->bytes.begin() + static_cast<std::ptrdiff_t>(position % page_bytes));
+  copy_bytes(bytes, std::span(page->bytes).subspan(static_cast<std::size_t>(position % page_bytes)));
 }
 
 }  // namespace vmferry::link

@@ -13,7 +13,7 @@ constexpr std::size_t buffer_bytes = 2 * control_bytes_max;
 
 RecordReader::RecordReader(Source source, ByteView received_already) : source_(std::move(source)), buffer_(buffer_bytes) {
   if (received_already.size() > buffer_.size()) throw std::logic_error("more was read of a line than its hello");
-  std::ranges::copy(received_already, buffer_.begin());
+  copy_bytes(received_already, buffer_);
   end_ = received_already.size();
 }
 
@@ -40,7 +40,7 @@ std::optional<ByteView> RecordReader::payload_at_hand(std::size_t length) {
 
 void RecordReader::payload_into(std::span<std::byte> into) {
   const ByteView at_hand = take(std::min(into.size(), end_ - begin_));
-  std::ranges::copy(at_hand, into.begin());
+  copy_bytes(at_hand, into);
   into = into.subspan(at_hand.size());
   while (!into.empty()) {
     const std::size_t count = source_(into);

@@ -34,6 +34,7 @@ class RecordReader {
   std::optional<ByteView> payload_at_hand(std::size_t length);
   void payload_into(std::span<std::byte> into);
 
+  std::size_t buffered() const noexcept { return end_ - begin_; }  // received, and not taken yet
   // From now on bytes come from there: the line was handed on.
   void set_source(Source source) { source_ = std::move(source); }
 

@@ -74,7 +74,7 @@ TEST_F(RoundTripsTest, WithoutACatalog) {
   EXPECT_EQ(point.number, 2U);
   EXPECT_EQ(point.report.new_chunks, 0U);
   const PointDisk& disk = first.disks.at(0);
-  ASSERT_GE(disk.volumes.at(0).file_index.levels, 3);
+  ASSERT_GE(disk.volumes.at(0).file_index.levels, 2);  // how many is a matter of the domain's key
   // The list and the point for the machine's identity, the opening, the trees, the last offers, the commit.
   EXPECT_LE(round_trips, 2U + 1U + std::max(disk.image_map.levels, disk.volumes[0].file_index.levels) + 2U);
   RecordProperty("round_trips", static_cast<int>(round_trips));
