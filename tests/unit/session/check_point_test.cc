@@ -1,4 +1,5 @@
 // Damage in the packs, found by verify and named; and sessions over a real socket.
+#include "protocol/image_map.h"
 #include "tests/unit/session/session_fixture.h"
 
 namespace vmferry::test {
