@@ -235,9 +235,11 @@ void LinkEnd::reap() noexcept {
   std::vector<std::shared_ptr<Line>> ended;
   {
     const std::lock_guard lock(mutex_);
-    const auto gone = std::ranges::stable_partition(lines_, [](const auto& line) { return line->running > 0; });
-    ended.assign(gone.begin(), gone.end());
-    lines_.erase(gone.begin(), gone.end());
+    // Not of std::ranges: clang 14 cannot take the subranges of libstdc++ 12.
+    const auto gone =
+        std::stable_partition(lines_.begin(), lines_.end(), [](const auto& line) { return line->running > 0; });
+    ended.assign(gone, lines_.end());
+    lines_.erase(gone, lines_.end());
   }
   for (const auto& line : ended) {
     if (line->reading.joinable()) line->reading.join();

@@ -116,7 +116,7 @@ std::vector<std::string> SessionPool::clients() const {
   for (const Waiting& waiting : waiting_)
     if (!waiting.access.is_owner()) names.push_back(waiting.access.name());
   std::ranges::sort(names);
-  names.erase(std::ranges::unique(names).begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
