@@ -18,7 +18,7 @@ constexpr std::size_t held_bytes_max = 32u << 20;  // of them and their bases
 }  // namespace
 
 DeltaMaker::DeltaMaker(store::Store& store)
-    : store_(store), source_(store.chunk_source()), builder_(compression_level) {}
+    : source_(store.chunk_source()), builder_(compression_level) {}
 
 // Those that can be read, and fit. What is missing or damaged costs only itself.
 DeltaMaker::Contents DeltaMaker::read(const std::vector<ChunkId>& ids) {

@@ -30,7 +30,6 @@ class DeltaMaker {
   Contents read(const std::vector<ChunkId>& ids);
   Bytes delta_of(std::span<const wire::ChunkWithBasis> chunks, const Contents& contents);
 
-  store::Store& store_;
   std::unique_ptr<ChunkSource> source_;
   delta::DeltaFrameBuilder builder_;
 };

