@@ -256,7 +256,7 @@ TEST_F(ResumedRestore, AMachineKeepsItsFinishedDisksAndFiles) {
   EXPECT_TRUE(std::filesystem::exists(out / "web1.vmdk"));
   EXPECT_TRUE(std::filesystem::exists(out / "web1_1.vmdk.partial"));
   const RestoreResult result = restore(point, out, options(true));
-  EXPECT_GT(result.reused_bytes, 12 * MiB);
+  EXPECT_GT(result.reused_bytes, 10 * MiB);
   EXPECT_LT(result.received_bytes, 10 * MiB);
   EXPECT_TRUE(bytes_of(out / "web1-flat.vmdk") == first);
   EXPECT_TRUE(bytes_of(out / "web1_1-flat.vmdk") == second);
