@@ -10,6 +10,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr unsigned answerless_max = 100;
 constexpr std::chrono::milliseconds look_for_cancel_every{200};  // while there is no session
 constexpr unsigned verifications_max = 8;
 
@@ -341,6 +342,11 @@ void ReopeningSession::reopen(std::unique_lock<std::mutex>& lock) {
   if (answers_ != answers_when_opened_ || Clock::now() - opened_at_ > options_.retry_max) away_since_ = Clock::now();
   const Clock::time_point give_up_at = away_since_ + options_.patience;
   const std::string why = why_broken_;
+  // One that answers nothing, however often it is reached, is not waited for for ever.
+  answerless_ = answers_ != answers_when_opened_ ? 0 : answerless_ + 1;
+  if (answerless_ > answerless_max || (answerless_ > 1 && Clock::now() >= give_up_at))
+    return give_up(lock, Error(ErrorCode::unreachable, "the target ends every session before it answers",
+                               "store " + facts_.store_uuid.to_string(), why));
   lock.unlock();
   note("the target went away (" + why + "); trying to reach it again");
   lock.lock();

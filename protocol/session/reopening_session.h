@@ -123,6 +123,7 @@ class ReopeningSession final : public TargetSession {
   std::uint64_t backup_number_ = 0;     // the session that a backup was opened in
   TransportCounts former_;
   std::uint64_t answers_when_opened_ = 0;
+  unsigned answerless_ = 0;             // sessions in a row that broke before they answered anything
   std::chrono::steady_clock::time_point opened_at_, away_since_;
   std::thread opener_;                  // last: it uses all of the above
 };
