@@ -147,7 +147,7 @@ class VmferryTls(Vmferry):
         self.url = f"tls://{address}"
         line = self.target.run([self.vmferry_target, "client", "add", "bench", "--role", "sender,reader", "--store",
                                 self.store, "--address", address]).stdout
-        self.options += ["--config", os.path.join(self.directory, "config.toml")]
+        self.options += ["--enrolments", os.path.join(self.directory, "targets")]
         self.controller.run([self.vmferry, "enroll", "-", *self.options], input=line)
 
 
@@ -162,7 +162,7 @@ class VmferrySsh(Vmferry):
         self.local_url = f"unix://{self.socket}"
         self.serve()
         self.start_sshd(self.binaries)
-        self.environment = {"HOME": self.sshd.home}
+        self.options += ["--ssh-key", f"{self.sshd.own}/id_ed25519", "--known-hosts", f"{self.sshd.own}/known_hosts"]
         self.url = f"ssh://root@{self.target.address}{self.store}"
 
 
