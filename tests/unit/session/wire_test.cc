@@ -102,7 +102,7 @@ TEST(Packets, EveryTruncationIsNoticed) {
 TEST(Packets, ALengthPastItsLimitIsRefusedBeforeAnythingOfItArrives) {
   for (const auto& [type, length] : std::vector<std::pair<int, std::uint32_t>>{
            {1, limits::control_message_max + 1}, {2, 8 + 32 * 4096 + 1}, {4, limits::frame_stored_max + 1},
-           {6, 0xffffffff}, {8, 8 + limits::delta_frame_max + 1}, {9, 8 + 32 * 1024 + 1}, {0, 0}, {10, 0}, {255, 10}}) {
+           {6, 0xffffffff}, {8, 8 + limits::delta_frame_max + 1}, {9, 8 + 32 * 1024 + 1}, {0, 0}, {12, 0}, {255, 10}}) {
     auto [one, other] = memory_transport();
     ByteWriter header;
     header.u32(length);
