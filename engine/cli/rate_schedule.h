@@ -30,7 +30,6 @@ class RateSchedule {
   RateSchedule(std::uint64_t limit, const std::vector<std::pair<std::string, std::string>>& rules);
 
   std::uint64_t rate_at(const WeekTime& when) const;  // bytes a second; 0: no limit
-  bool none() const noexcept { return limit_ == 0 && rules_.empty(); }
 
  private:
   struct Rule {

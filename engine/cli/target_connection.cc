@@ -83,9 +83,9 @@ std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const
                                         client);
   if (url.starts_with(unix_scheme))
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
-  std::unique_ptr<Bandwidth> bandwidth;
-  if (const RateSchedule schedule = read_rate_schedule(settings); !schedule.none())
-    bandwidth = std::make_unique<Bandwidth>(schedule, [settings] { return read_rate_schedule(settings); }, print_line_note);
+  // Without a limit too: one may be written into the configuration, and SIGHUP sent, while this runs.
+  auto bandwidth = std::make_unique<Bandwidth>(
+      read_rate_schedule(settings), [settings] { return read_rate_schedule(settings); }, print_line_note);
   auto session = open_beyond_a_line(settings, client, access, patience, bandwidth.get());
   return std::make_unique<Connection>(std::move(bandwidth), std::move(session));
 }
