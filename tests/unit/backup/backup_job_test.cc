@@ -73,7 +73,7 @@ TEST_F(BackupJobTest, WhatArrivedIsNotSentAgainAndTheDiskIsReadOnce) {
   std::optional<RestorePoint> point;
   unsigned sessions = 0;
   for (; !point; ++sessions) {
-    ASSERT_LT(sessions, 40U);
+    ASSERT_LT(sessions, 200U);  // many break before their first frame is whole
     const auto local = connect({.sent_bytes = 2000 + random.below(MiB)});
     SentIds session(local->session());
     std::set<ChunkId> there;

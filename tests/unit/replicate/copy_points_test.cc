@@ -223,7 +223,8 @@ TEST_F(CopyTest, ADamagedChunkOfTheSourceIsNamedAndNothingOfThePointIsThere) {
 }
 
 TEST_F(CopyTest, WhatTheOtherStoreLostOfTheBaseIsSentAgain) {
-  const RestorePoint one = back_up(near(), {}, disk_chunks, first);
+  // A frame of its own for each chunk: a neighbour that only the first point has would stay lost.
+  const RestorePoint one = back_up(near(), {}, disk_chunks, first, 1);
   copy();
   const RestorePoint two = back_up(near(), {}, disk_chunks, second);
   {
