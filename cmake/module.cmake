@@ -41,3 +41,17 @@ endfunction()
 function(vmferry_compile_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wshadow -Werror)
 endfunction()
+
+# Compiles the files of DIR eight at a time. For command lines: each file that includes CLI11 generates all of its code anew,
+# some ten seconds of CPU a file.
+function(vmferry_compile_together target dir)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  set(count 0)
+  foreach(source IN LISTS sources)
+    math(EXPR group "${count} / 8")
+    math(EXPR count "${count} + 1")
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+endfunction()
