@@ -22,17 +22,21 @@ messages::Control parse_control(ByteView payload) {
 void send_failure(PacketWriter& writer, std::uint64_t request, const Error& error) {
   messages::Control control;
   control.set_request(request);
+  // A disk's or a file's name need not be UTF-8, which a proto3 string must be.
+  const auto ascii = [](std::string text) {
+    std::replace_if(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; }, '?');
+    return text.substr(0, 4096);
+  };
   control.mutable_failure()->set_code(std::string(error_code_name(error.code())));
-  // A disk's or a file's name in it need not be UTF-8, which a proto3 string must be.
-  std::string sentence = error.what();
-  std::replace_if(sentence.begin(), sentence.end(), [](char c) { return (c & 0x80) != 0; }, '?');
-  control.mutable_failure()->set_message(sentence.substr(0, 4096));
+  control.mutable_failure()->set_message(ascii(error.what()));
+  control.mutable_failure()->set_object(ascii(error.object()));
   send_control(writer, control);
 }
 
 Error error_of_failure(const messages::Control& control) {
-  return Error(error_code_from_name(control.failure().code()),
-               control.failure().message().empty() ? "the target failed" : control.failure().message());
+  const messages::Failure& failure = control.failure();
+  return Error::as_told(error_code_from_name(failure.code()),
+                        failure.message().empty() ? "the target failed" : failure.message(), failure.object());
 }
 
 std::string to_field(ByteView bytes) { return std::string(as_text(bytes)); }

@@ -63,6 +63,12 @@ Error::Error(ErrorCode code, std::string what_happened, std::string object, std:
       code_(code),
       object_(std::move(object)) {}
 
+Error Error::as_told(ErrorCode code, const std::string& sentence, std::string object) {
+  Error error(code, sentence);
+  error.object_ = std::move(object);
+  return error;
+}
+
 Error system_error(int error_number, std::string what_happened, std::string object) {
   return Error(code_for_errno(error_number), std::move(what_happened), std::move(object),
                std::generic_category().message(error_number));

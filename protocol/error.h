@@ -38,6 +38,9 @@ class Error : public std::runtime_error {
   // what() reads "cannot open the disk: /vm/web1.vmdk: permission denied".
   Error(ErrorCode code, std::string what_happened, std::string object = {}, std::string cause_or_advice = {});
 
+  // What another process said: its whole sentence, which names the object already.
+  static Error as_told(ErrorCode code, const std::string& sentence, std::string object);
+
   ErrorCode code() const noexcept { return code_; }
   const std::string& object() const noexcept { return object_; }
 

@@ -35,8 +35,12 @@ void add_common_options(CLI::App& app, Settings& settings) {
   app.add_flag("--json", settings.json, "One JSON object on standard output, on failure too");
 }
 
-int fail(bool json, int exit_code, std::string_view code, const std::string& message) {
-  if (json) return print_json({{"error", {{"code", code}, {"message", message}}}}, exit_code);
+int fail(bool json, int exit_code, std::string_view code, const std::string& message, const std::string& object = {}) {
+  if (json) {
+    nlohmann::json error = {{"code", code}, {"message", message}};
+    if (!object.empty()) error["object"] = object;
+    return print_json({{"error", std::move(error)}}, exit_code);
+  }
   std::fprintf(stderr, "vmferry: %s\n", printable(message).c_str());
   return exit_code;
 }
@@ -79,7 +83,7 @@ int run(int argc, char** argv) {
     complete_settings(invocation.settings);
     return invocation.run();
   } catch (const Error& error) {
-    return fail(json_asked, exit_code_for(error.code()), error_code_name(error.code()), error.what());
+    return fail(json_asked, exit_code_for(error.code()), error_code_name(error.code()), error.what(), error.object());
   } catch (const std::bad_alloc&) {
     return fail(json_asked, 1, "failed", "out of memory");
   } catch (const std::exception& error) {

@@ -22,10 +22,11 @@ void print(const Invocation& invocation, const Outcome& outcome) {
   std::cout.flush();
 }
 
-int print_failure(bool json, ErrorCode code, const std::string& message) {
+int print_failure(bool json, ErrorCode code, const std::string& message, const std::string& object = {}) {
   const int exit_code = exit_code_for(code);
   if (json) {
-    const nlohmann::ordered_json error = {{"error", {{"code", error_code_name(code)}, {"message", message}}}};
+    nlohmann::ordered_json error = {{"error", {{"code", error_code_name(code)}, {"message", message}}}};
+    if (!object.empty()) error["error"]["object"] = object;
     std::cout << "{\"exit_code\":" << exit_code << "," << json_members(error) << "}" << std::endl;
   } else {
     std::cerr << "vmferry-target: " << message << std::endl;
@@ -106,7 +107,7 @@ int run_command_line(int argc, const char* const* argv) {
     return outcome.exit_code;
   } catch (const Error& error) {
     progress.clear();
-    return print_failure(invocation.json, error.code(), error.what());
+    return print_failure(invocation.json, error.code(), error.what(), error.object());
   } catch (const std::exception& error) {
     progress.clear();
     return print_failure(invocation.json, ErrorCode::failed, error.what());

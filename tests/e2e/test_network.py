@@ -67,7 +67,8 @@ class Network(NetworkCase):
         disk = self.sample()
         self.answer(web, "backup", disk, "--name", "web1")
         self.assertEqual(self.answer(db, "points")["points"], [])
-        self.assertEqual(self.answer(db, "restore", "web1", "--output", self.directory / "x", expect=1)["error"]["code"], "not_found")
+        unknown = self.answer(db, "restore", "web1", "--output", self.directory / "x", expect=1)["error"]
+        self.assertEqual((unknown["code"], unknown["object"]), ("not_found", "web1"))
         self.assertEqual(self.answer(db, "backup", disk, "--name", "web1", expect=1)["error"]["code"], "permission")
         self.answer(db, "backup", disk, "--name", "db1")
         self.assertEqual([p["name"] for p in self.answer(db, "points")["points"]], ["db1"])
