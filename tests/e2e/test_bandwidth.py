@@ -69,6 +69,8 @@ class Bandwidth(NetworkCase):
         config = self.config_of('[bandwidth]\n"Mon-Sun" = "400kbit"\n"00:00-24:00" = "1gbit"\n')
         backup = host.start("backup", self.sample(), "--name", "sample", "--target", url, "--json", "--config", config)
         self.wait_until_it_takes_signals(backup)
+        backup.send_signal(signal.SIGHUP)
+        self.next_note(backup, "the limit is now 400 kbit/s")
         self.config_of('[bandwidth]\n"Mon-Sun 08:00" = "5mbit"\n')
         backup.send_signal(signal.SIGHUP)
         note = self.next_note(backup, "the former bandwidth stays")
