@@ -53,6 +53,7 @@ class Bandwidth(NetworkCase):
         url = self.enroll(host, "web")
         disk = self.sample()
         server.send_signal(signal.SIGSTOP)  # the kernel takes the connection, and nobody answers
+        self.addCleanup(server.send_signal, signal.SIGCONT)
         backup = host.start("backup", disk, "--name", "sample", "--target", url, "--json", "--config", self.config_of(""))
         self.wait_until_it_takes_signals(backup)
         backup.send_signal(signal.SIGHUP)
