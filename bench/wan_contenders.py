@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import measure
 import peers
-from link.sshd import Sshd
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests/support"))
+from sshd import Sshd  # noqa: E402
 
 PORT = 7447
 ARCHIVE = "/Data/Archive 2025"  # of make-kinds: 10,000 small files
@@ -77,8 +80,13 @@ class Contender:
     def disk(self, case, day):
         return peers.present(case, self.directory, "A", day)
 
-    def start_sshd(self, path=""):
-        self.sshd = Sshd(self.target, os.path.join(self.directory, "sshd"), path)
+    def start_sshd(self, path=None):
+        """In the target's host, on ssh's own port; `ssh` is the command that reaches it, `key` lets in."""
+        self.sshd = Sshd(os.path.join(self.directory, "sshd"), address=self.target.address, port=22, path_first=path,
+                         lines=("MaxSessions 64", "UseDNS no", "Subsystem sftp internal-sftp"), prefix=self.target.words([]))
+        self.sshd.open()
+        self.key = self.sshd.add_user_key("ed25519")
+        self.ssh = " ".join(["ssh", *self.sshd.ssh_options(self.key)])
         self.servers.append(self.sshd.process)
 
 
@@ -162,7 +170,7 @@ class VmferrySsh(Vmferry):
         self.local_url = f"unix://{self.socket}"
         self.serve()
         self.start_sshd(self.binaries)
-        self.options += ["--ssh-key", f"{self.sshd.own}/id_ed25519", "--known-hosts", f"{self.sshd.own}/known_hosts"]
+        self.options += ["--ssh-key", self.key, "--known-hosts", self.sshd.known_hosts()]
         self.url = f"ssh://root@{self.target.address}{self.store}"
 
 
@@ -176,7 +184,7 @@ class Rsync(Contender):
         return measure.run(["rsync", "--version"]).out.split()[2]
 
     def copy(self, source, destination):
-        return self.run(["rsync", *self.options, "--inplace", "--no-whole-file", "-e", self.sshd.command, source,
+        return self.run(["rsync", *self.options, "--inplace", "--no-whole-file", "-e", self.ssh, source,
                          destination])
 
     def there(self):
@@ -206,7 +214,7 @@ class Restic(Contender):
         return measure.run(["restic", "version"]).out.split()[1]
 
     def restic(self, *words):
-        command = f"{self.sshd.command} root@{self.target.address} -s sftp"
+        command = f"{self.ssh} root@{self.target.address} -s sftp"
         return self.run(["restic", "-o", f"sftp.command={command}", *words])
 
     def backup(self, disk, step):

@@ -21,7 +21,6 @@ namespace vmferry::wire {
 
 inline constexpr std::size_t point_piece_bytes = 1 * limits::MiB;
 inline constexpr std::size_t summaries_per_message_max = 1024;
-inline constexpr const char* software = "vmferry 0.1.0";
 
 void send_control(PacketWriter& writer, const messages::Control& control);
 messages::Control parse_control(ByteView payload);  // throws Error{malformed}, for no body too

@@ -98,8 +98,6 @@ class FileIndexReader {
   std::optional<RecordEntry> record(MftReference record);
 
  private:
-  TreeRoot root_;
-  ChunkSource& source_;
   std::unique_ptr<TreeCursor> cursor_;  // of find and record: keeps the path's nodes between lookups
 };
 

@@ -43,7 +43,7 @@ bool is_root_itself(const NameEntry& entry) {
 }
 
 FileIndexReader::FileIndexReader(TreeRoot root, ChunkSource& source)
-    : root_(root), source_(source), cursor_(std::make_unique<TreeCursor>(root_, source_)) {}
+    : cursor_(std::make_unique<TreeCursor>(root, source)) {}
 
 std::optional<NameEntry> FileIndexReader::find(MftReference directory, std::u16string_view name) {
   const Bytes prefix = name_prefix(directory, upcase_simple(name));

@@ -4,15 +4,12 @@
 say() { printf '== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
-# install_packages [SECTION...]: installs what packages.txt lists, and what it lists in these sections, and the machine lacks.
+# install_packages [LIST...]: installs what packages.txt and these files list and the machine lacks.
 install_packages() {
   [ -z "${VMFERRY_SKIP_PACKAGES:-}" ] || return 0
-  command -v dpkg-query >/dev/null || fail "this is not a Debian machine: install the packages in packages.txt by hand, then run with VMFERRY_SKIP_PACKAGES=1"
+  command -v dpkg-query >/dev/null || fail "this is not a Debian machine: install the packages in packages.txt${1:+ $*} by hand, then run with VMFERRY_SKIP_PACKAGES=1"
   local wanted missing=() package
-  wanted=$(awk -v sections=" $* " '
-    { sub(/#.*/, "") }
-    /^\[/ { section = $0; gsub(/[][ ]/, "", section); next }
-    section == "" || index(sections, " " section " ")' packages.txt)
+  wanted=$(sed 's/#.*//' packages.txt "$@")
   for package in $wanted; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done

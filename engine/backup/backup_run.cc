@@ -9,6 +9,7 @@
 #include "engine/backup/point_builder.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "protocol/software.h"
 
 namespace vmferry::backup {
 namespace {
@@ -350,7 +351,7 @@ RestorePoint BackupRun::point_of(Attempt& attempt, const RestorePoint* base) con
   point.is_vmx = source_.is_vmx();
   point.disks = std::move(attempt.disks);
   point.files = std::move(attempt.files);
-  point.software = "vmferry 0.1.0";
+  point.software = software_name;
 
   BackupReport& report = point.report;
   report.warnings = parts_.layout.warnings;

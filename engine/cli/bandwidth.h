@@ -1,11 +1,14 @@
-// Bandwidth: keeps the rate limits (each way has one) of this process's lines at what the schedule says, by the clock and after SIGHUP, which has
-// the configuration read anew: a file that cannot be read leaves the former schedule, and is told. One thread.
+// Bandwidth: keeps the rate limits (each way has one) of this process's lines at what the schedule says, by the clock
+// and after SIGHUP, which has the configuration read anew: what cannot be read leaves the former schedule, and is told.
+// One thread.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "engine/cli/rate_schedule.h"
@@ -13,10 +16,16 @@
 
 namespace vmferry::cli {
 
+struct BandwidthSource {
+  std::function<RateSchedule()> reload;          // reads the schedule again; throws where it cannot
+  std::function<void(const std::string&)> note;  // sentences for a person
+  std::function<std::chrono::system_clock::time_point()> now = std::chrono::system_clock::now;
+};
+
 class Bandwidth {
  public:
-  // reload: reads the schedule again; throws where it cannot. note: sentences for a person. Both on the thread.
-  Bandwidth(RateSchedule schedule, std::function<RateSchedule()> reload, std::function<void(const std::string&)> note);
+  // What the source names is called on the thread, and `now` here first.
+  Bandwidth(RateSchedule schedule, BandwidthSource source);
   ~Bandwidth();
   Bandwidth(const Bandwidth&) = delete;
   Bandwidth& operator=(const Bandwidth&) = delete;
@@ -26,11 +35,11 @@ class Bandwidth {
 
  private:
   void run();
+  void read_anew();
   void apply();
 
   RateSchedule schedule_;
-  const std::function<RateSchedule()> reload_;
-  const std::function<void(const std::string&)> note_;
+  const BandwidthSource source_;
   const std::shared_ptr<link::RateLimit> sending_, receiving_;
   std::mutex mutex_;
   std::condition_variable changed_;

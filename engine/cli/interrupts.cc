@@ -11,7 +11,7 @@ namespace {
 
 std::atomic<bool> cancel_requested{false};
 std::atomic<bool> progress_requested{false};
-std::atomic<bool> reload_accepted{false}, reload_requested{false};
+std::atomic<bool> reload_requested{false};
 
 void wait_for_signals(sigset_t signals) {
   for (;;) {
@@ -19,7 +19,7 @@ void wait_for_signals(sigset_t signals) {
     if (sigwait(&signals, &received) != 0) continue;
     if (received == SIGUSR1) {
       progress_requested = true;
-    } else if (received == SIGHUP && reload_accepted) {
+    } else if (received == SIGHUP) {
       reload_requested = true;
     } else if (cancel_requested.exchange(true)) {
       _exit(128 + received);
@@ -40,7 +40,6 @@ void take_signals() {
 
 const std::atomic<bool>& cancelled() noexcept { return cancel_requested; }
 bool take_progress_request() noexcept { return progress_requested.exchange(false); }
-void accept_reload_requests(bool accept) noexcept { reload_accepted = accept; }
 bool take_reload_request() noexcept { return reload_requested.exchange(false); }
 
 }  // namespace vmferry::cli

@@ -1,5 +1,6 @@
-// Interrupts: SIGINT and SIGTERM ask the work to stop cleanly (a second one ends the process at once); SIGUSR1 asks for a
-// progress line. Signals are taken by one thread of their own, so no handler interrupts anything.
+// Interrupts: SIGINT and SIGTERM ask the work to stop cleanly (a second one ends the process at once); SIGUSR1 asks for
+// a progress line; SIGHUP asks to read the bandwidth's timetable again, and never ends anything, whether or not there
+// is one. Signals are taken by one thread of their own, so no handler interrupts anything.
 #pragma once
 
 #include <atomic>
@@ -11,11 +12,9 @@ void take_signals();
 
 // True after SIGINT or SIGTERM.
 const std::atomic<bool>& cancelled() noexcept;
-// True once for each SIGUSR1.
+// True once for each SIGUSR1, or once for several.
 bool take_progress_request() noexcept;
-
-// SIGHUP: while somebody accepts them, a request to read the configuration again; else the end, as SIGTERM.
-void accept_reload_requests(bool accept) noexcept;
+// True once for each SIGHUP, or once for several.
 bool take_reload_request() noexcept;
 
 }  // namespace vmferry::cli

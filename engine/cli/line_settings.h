@@ -22,7 +22,7 @@ struct LineSettings {
   std::optional<unsigned> dscp;
   std::string retry_for_text;                          // "30m"; empty: not given
   std::chrono::milliseconds retry_for{30 * 60'000};    // what it means
-  std::string bwlimit_text;                            // "20mbit"; given, no timetable counts
+  std::string bwlimit_text;                            // "20mbit"; given, [bandwidth] does not count
   unsigned connections = 0;                            // at most, of one session; 0: not given
 };
 

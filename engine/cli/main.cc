@@ -12,10 +12,7 @@
 #include "engine/cli/output.h"
 #include "engine/crack/cracker.h"
 #include "protocol/error.h"
-
-#ifndef VMFERRY_VERSION
-#define VMFERRY_VERSION "0.1.0"
-#endif
+#include "protocol/software.h"
 
 namespace vmferry::cli {
 namespace {
@@ -51,7 +48,7 @@ int run(int argc, char** argv) {
   CLI::App app("Backs virtual machine disks up into a deduplicated store, and brings them back: the disk, a directory or "
                "a file.",
                "vmferry");
-  app.set_version_flag("--version", "vmferry " VMFERRY_VERSION);
+  app.set_version_flag("--version", software_name);
   app.require_subcommand(1);
   app.fallthrough();
   app.footer("`vmferry COMMAND --help` shows a command's options and an example. Exit codes: 0 done, 1 failed, 2 done with "

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <toml.hpp>
 
+#include "engine/cli/bandwidth_table.h"
 #include "protocol/error.h"
 #include "protocol/session/enrolment.h"
 
@@ -51,18 +52,6 @@ void read_line_settings(LineSettings& line, const toml::value& values) {
   if (!line.dscp && values.contains("dscp")) line.dscp = toml::find<unsigned>(values, "dscp");
 }
 
-RateSchedule schedule_in(const toml::value& values, const fs::path& file) {
-  if (!values.contains("bandwidth")) return {};
-  const toml::value& bandwidth = toml::find(values, "bandwidth");
-  for (const auto& [key, value] : bandwidth.as_table())
-    if (key != "limit" && key != "timetable")
-      throw Error(ErrorCode::usage, "[bandwidth] has a setting that vmferry does not know", file.string(), key);
-  std::vector<std::pair<std::string, std::string>> rules;
-  if (bandwidth.contains("timetable"))
-    rules = toml::find<std::vector<std::pair<std::string, std::string>>>(bandwidth, "timetable");
-  return RateSchedule(parse_rate(toml::find_or<std::string>(bandwidth, "limit", "unlimited")), rules);
-}
-
 // Where no target is named, and this host has enrolled at one only, that one is meant.
 std::string the_one_enrolled(const LineSettings& line) {
   const auto enrolled =
@@ -103,17 +92,8 @@ void read_config(Settings& settings, const fs::path& file) {
 }  // namespace
 
 RateSchedule read_rate_schedule(const Settings& settings) {
-  if (!settings.line.bwlimit_text.empty()) return RateSchedule(parse_rate(settings.line.bwlimit_text));
-  const fs::path file = settings.config.empty() ? default_config_file() : settings.config;
-  std::error_code missing;
-  if (!fs::exists(file, missing)) return {};
-  try {
-    return schedule_in(toml::parse(file.string()), file);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::usage, "cannot read the bandwidth's timetable", file.string(), error.what());
-  }
+  const RateSchedule written = read_bandwidth(settings.config.empty() ? default_config_file() : settings.config);
+  return settings.line.bwlimit_text.empty() ? written : RateSchedule{parse_rate(settings.line.bwlimit_text), {}};
 }
 
 ProgressMode Settings::progress_mode() const noexcept {
@@ -140,6 +120,7 @@ void complete_settings(Settings& settings) {
   if (settings.spool_directory.empty()) settings.spool_directory = environment("TMPDIR");
   if (settings.spool_directory.empty()) settings.spool_directory = "/var/tmp";
   complete_line_settings(settings.line);
+  settings.rates = read_rate_schedule(settings);
   if (settings.target.empty()) settings.target = the_one_enrolled(settings.line);
   settings.compression = parse_compression(settings.compression_text.empty() ? "auto" : settings.compression_text);
 }

@@ -1,6 +1,7 @@
-// Settings: what every command shares, from the command line, the environment and the configuration file, in this
-// order of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes, and how
-// targets beyond a line are reached: enrolments, ssh_command, ssh_keys, known_hosts, retry_for, connections, dscp, [bandwidth].
+// Settings: what every command shares, from the command line, the environment and the configuration file, in this order
+// of precedence. The file is TOML: target, catalog, spool_directory, compression, signature_budget_bytes, and how
+// targets beyond a line are reached: enrolments, ssh_command, ssh_keys, known_hosts, retry_for, connections, dscp, and
+// the table [bandwidth] (engine/cli/bandwidth_table.h).
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ enum class ProgressMode { automatic, always, never };
 struct Settings {
   std::string target;                       // a URL; empty: not given
   LineSettings line;
+  RateSchedule rates;                       // --bwlimit, else [bandwidth]
   std::filesystem::path catalog;
   std::filesystem::path config;             // as given; empty: the default one, if it is there
   std::filesystem::path spool_directory;
@@ -33,7 +35,8 @@ struct Settings {
   ProgressMode progress_mode() const noexcept;
 };
 
-// What --bwlimit or the configuration's [bandwidth] say; the file is read anew. Throws Error{usage}.
+// What --bwlimit says, else the configuration's [bandwidth], which is read anew and must be right in both cases. Throws
+// Error{usage}.
 RateSchedule read_rate_schedule(const Settings& settings);
 
 // Fills what the command line left empty. Throws Error{usage} for a file that is not TOML or has an unknown key.

@@ -85,7 +85,7 @@ std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const
     return std::make_unique<Connection>(connect_unix(path_of(url, unix_scheme)), client);
   // Without a limit too: one may be written into the configuration, and SIGHUP sent, while this runs.
   auto bandwidth = std::make_unique<Bandwidth>(
-      read_rate_schedule(settings), [settings] { return read_rate_schedule(settings); }, print_line_note);
+      settings.rates, BandwidthSource{[settings] { return read_rate_schedule(settings); }, print_line_note});
   auto session = open_beyond_a_line(settings, client, access, patience, bandwidth.get());
   return std::make_unique<Connection>(std::move(bandwidth), std::move(session));
 }

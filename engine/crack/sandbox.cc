@@ -81,10 +81,13 @@ pid_t spawn_child(int socket, int memory) {
   ::posix_spawn_file_actions_adddup2(&actions, memory, channel_memory_fd);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
-  sigset_t none, all;
-  ::sigemptyset(&none);
+  // Who tells a whole group of processes to read its configuration anew means no cracker: it ends with its parent's
+  // socket.
+  sigset_t blocked, all;
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGHUP);
   ::sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigmask(&attributes, &blocked);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::string name = "vmferry-cracker", argument = child_argument;

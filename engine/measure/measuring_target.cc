@@ -9,6 +9,7 @@
 #include "protocol/error.h"
 #include "protocol/frame.h"
 #include "protocol/messages.pb.h"
+#include "protocol/software.h"
 #include "protocol/wire.h"
 
 namespace vmferry::measure {
@@ -78,7 +79,7 @@ class Answers {
     welcome.set_major(wire::version_major);
     welcome.set_minor(wire::version_minor);
     welcome.set_features(wire::features);
-    welcome.set_software(wire::software);
+    welcome.set_software(software_name);
     welcome.set_store_uuid(wire::to_field(fixed_uuid("measured store").view()));
     welcome.set_domain_uuid(wire::to_field(fixed_uuid("measured domain").view()));
     welcome.set_domain_key(wire::to_field(blake3_of(as_bytes("measured domain"))));

@@ -5,6 +5,7 @@
 #include "protocol/control.h"
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
+#include "protocol/software.h"
 
 namespace vmferry::target {
 
@@ -15,7 +16,7 @@ TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, 
   hello.set_major(wire::version_major);
   hello.set_minor(wire::version_minor);
   hello.set_features(wire::features);
-  hello.set_software(wire::software);
+  hello.set_software(software_name);
   hello.set_client_uuid(wire::to_field(client.uuid.view()));
   hello.set_client_name(client.name);
   if (client.role == ClientRole::replica) hello.set_role(messages::REPLICA);

@@ -8,6 +8,7 @@
 #include "target-server/access/client_book.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
+#include "target-server/cli/store_owner.h"
 #include "target-server/replicate/stores.h"
 #include "target-server/serve/server.h"
 #include "target-server/store/about_file.h"
@@ -32,6 +33,7 @@ std::string time_text(std::int64_t ms) {
 }
 
 access::ClientBook book_of(const std::string& store) {
+  become_owner_of(store);
   store::read_about(store);  // Error{not_found}: no store there
   return access::ClientBook(store);
 }
@@ -114,6 +116,7 @@ Outcome revoke(const std::string& store, const std::string& name) {
 }
 
 Outcome renew(const std::string& store) {
+  become_owner_of(store);
   store::read_about(store);
   const TlsIdentity identity = renew_server_certificate(store);
   const auto until = std::chrono::duration_cast<std::chrono::milliseconds>(valid_until(identity).time_since_epoch()).count();

@@ -4,6 +4,7 @@
 #include "protocol/point.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
+#include "target-server/cli/store_owner.h"
 #include "target-server/store/store.h"
 
 namespace vmferry::target_server {
@@ -15,6 +16,7 @@ Outcome delete_point(const std::string& directory, const std::string& text, bool
     throw Error(ErrorCode::usage, "the restore point to delete is not named", text,
                 "write NAME@NUMBER, as `vmferry points` lists them");
   const PointName name = parse_point_name(text);
+  become_owner_of(directory);
   const auto opened = store::Store::open(directory, {.writable = false, .socket = {}});
   const PointSummary point = pick_point(name, opened->points(), Uuid{});
   opened->remove_point(point.uuid, dry_run);

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "protocol/error.h"
+#include "protocol/software.h"
 #include "target-server/cli/commands.h"
 #include "target-server/cli/json_members.h"
 
@@ -64,7 +65,7 @@ bool asks_for_json(int argc, const char* const* argv) {
 int run_command_line(int argc, const char* const* argv) {
   CLI::App app("vmferry-target keeps the backups that vmferry sends: a deduplicated store in a directory.",
                "vmferry-target");
-  app.set_version_flag("--version", std::string("vmferry-target 0.1.0"));
+  app.set_version_flag("--version", std::string("vmferry-target ") + software_version);
   app.require_subcommand(1);
   app.fallthrough();
   app.footer("Example:\n  vmferry-target init --store /backup/vmferry\n  vmferry-target serve --store /backup/vmferry");

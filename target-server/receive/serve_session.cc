@@ -5,6 +5,7 @@
 #include "protocol/control.h"
 #include "protocol/error.h"
 #include "protocol/messages.pb.h"
+#include "protocol/software.h"
 #include "target-server/receive/server_session.h"
 
 namespace vmferry::target_server {
@@ -45,7 +46,7 @@ Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::
   welcome.set_major(wire::version_major);
   welcome.set_minor(std::min(hello.minor(), wire::version_minor));
   welcome.set_features(peer.features);
-  welcome.set_software(wire::software);
+  welcome.set_software(software_name);
   welcome.set_store_uuid(wire::to_field(store.uuid().view()));
   welcome.set_domain_uuid(wire::to_field(domain.uuid.view()));
   welcome.set_domain_key(wire::to_field(domain.key.bytes));

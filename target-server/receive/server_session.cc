@@ -68,7 +68,8 @@ void ServerSession::on_packet(const wire::Packet& packet) {
       return reading_.add({fetch.number, FetchRequest{std::move(fetch.ids)}});
     }
     case wire::PacketType::fetch_deltas: {
-      if (!may_replicate_) malformed("it asked for deltas, and is no replica");
+      // It only reads: whoever copies may ask, with the rights of a reader too.
+      if (!peer_.is_replica || !both_have(wire::feature_replicas)) malformed("it asked for deltas, and is no replica");
       wire::DeltaRequest deltas = wire::parse_delta_request(packet.payload);
       return reading_.add({deltas.number, DeltasRequest{std::move(deltas.chunks)}});
     }

@@ -35,7 +35,7 @@ VENDORS = {
     r"libssh2": ["protocol/transport/ssh_session.cc"],
     r"boost/": ["protocol/transport/"],
     r"openssl/": ["protocol/transport/"],
-    r"toml\.hpp": ["engine/cli/settings.cc", "target-server/store/",
+    r"toml\.hpp": ["engine/cli/settings.cc", "engine/cli/bandwidth_table.cc", "target-server/store/",
                     "target-server/access/client_record.cc", "target-server/cli/target_config.cc"],
 }
 

@@ -21,7 +21,7 @@ def free_port(address):
 
 
 class Sshd:
-    """Use as a context manager. `log` has what sshd said."""
+    """Use as a context manager, or open() it and end its `process`. `log` has what sshd said."""
 
     def __init__(self, directory, host_key_types=("ed25519", "ecdsa"), address="127.0.0.1", port=None, path_first=None,
                  lines=(), prefix=()):
@@ -33,6 +33,9 @@ class Sshd:
         self.log = ""
 
     def __enter__(self):
+        return self.open()
+
+    def open(self):
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
