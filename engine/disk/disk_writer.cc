@@ -20,66 +20,71 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class RawWriter final : public OrderedWriter {
+// The disk's bytes in a file of their own.
+class PlainWriter : public OrderedWriter, public PlacedContent {
  public:
-  RawWriter(const fs::path& out, std::uint64_t size, const Existing& existing)
-      : OrderedWriter(size), file_(out, existing) {
-    file_.resize(size);
-    add_output(out);
+  PlacedContent* placed() noexcept final { return this; }
+  bool is_resumed() const noexcept final { return data_.is_resumed(); }
+  void place(std::uint64_t offset, ByteView data, Zeros zeros) final {
+    if (!range_fits(offset, data.size(), size_bytes()))
+      throw Error(ErrorCode::failed, "a disk cannot be written past its end", data_.final_path().string());
+    if (zeros == Zeros::holes)
+      data_.write_data(offset, data);
+    else
+      data_.write(offset, data);
   }
-
-  bool is_resumed() const noexcept override { return file_.is_resumed(); }
-  bool is_hole(std::uint64_t offset, std::uint64_t length) const override { return file_.is_hole(offset, length); }
-  bool read_back(std::uint64_t offset, std::span<std::byte> into) const override {
-    return file_.read_back(offset, into);
-  }
-  void clear(std::uint64_t offset, std::uint64_t length) override { file_.clear(offset, length); }
+  void clear(std::uint64_t offset, std::uint64_t length) final { data_.clear(offset, length); }
+  bool is_hole(std::uint64_t offset, std::uint64_t length) const final { return data_.is_hole(offset, length); }
+  bool read_back(std::uint64_t offset, std::span<std::byte> into) const final { return data_.read_back(offset, into); }
 
  protected:
-  void put(std::uint64_t offset, ByteView data) override { file_.write_data(offset, data); }
-  void complete() override {
-    file_.sync();
-    file_.publish();
-    sync_folder(file_.final_path().parent_path());
+  PlainWriter(const fs::path& data, std::uint64_t size, const Existing& existing)
+      : OrderedWriter(size), data_(data, existing) {
+    data_.resize(size);
   }
+  void put(std::uint64_t offset, ByteView data) final { data_.write_data(offset, data); }
 
- private:
-  OutputFile file_;
+  OutputFile data_;
 };
 
-class FlatWriter final : public OrderedWriter {
+class RawWriter final : public PlainWriter {
  public:
-  FlatWriter(const fs::path& out, const fs::path& extent, const OutputDisk& disk, const std::string& text,
-             const Existing& existing)
-      : OrderedWriter(disk.size_bytes), descriptor_(out, existing), extent_(extent, existing) {
-    descriptor_.resize(0);
-    descriptor_.write(0, as_bytes(text));
-    extent_.resize(disk.size_bytes);
+  RawWriter(const fs::path& out, std::uint64_t size, const Existing& existing) : PlainWriter(out, size, existing) {
     add_output(out);
+  }
+
+ protected:
+  void complete() override {
+    data_.sync();
+    data_.publish();
+    sync_folder(data_.final_path().parent_path());
+  }
+};
+
+class FlatWriter final : public PlainWriter {
+ public:
+  // descriptor: opened, and locked, before the extent.
+  FlatWriter(std::unique_ptr<OutputFile> descriptor, const fs::path& extent, const OutputDisk& disk,
+             const std::string& text, const Existing& existing)
+      : PlainWriter(extent, disk.size_bytes, existing), descriptor_(std::move(descriptor)) {
+    descriptor_->resize(0);
+    descriptor_->write(0, as_bytes(text));
+    add_output(descriptor_->final_path());
     add_output(extent);
   }
 
-  bool is_resumed() const noexcept override { return extent_.is_resumed(); }
-  bool is_hole(std::uint64_t offset, std::uint64_t length) const override { return extent_.is_hole(offset, length); }
-  bool read_back(std::uint64_t offset, std::span<std::byte> into) const override {
-    return extent_.read_back(offset, into);
-  }
-  void clear(std::uint64_t offset, std::uint64_t length) override { extent_.clear(offset, length); }
-
  protected:
-  void put(std::uint64_t offset, ByteView data) override { extent_.write_data(offset, data); }
   void complete() override {
-    extent_.sync();
-    descriptor_.sync();
-    extent_.publish();
-    sync_folder(extent_.final_path().parent_path());
-    descriptor_.publish();
-    sync_folder(descriptor_.final_path().parent_path());
+    data_.sync();
+    descriptor_->sync();
+    data_.publish();
+    sync_folder(data_.final_path().parent_path());
+    descriptor_->publish();
+    sync_folder(descriptor_->final_path().parent_path());
   }
 
  private:
-  OutputFile descriptor_;
-  OutputFile extent_;
+  std::unique_ptr<OutputFile> descriptor_;
 };
 
 fs::path flat_extent_path(const fs::path& out) {
@@ -107,7 +112,7 @@ std::unique_ptr<DiskWriter> create_flat_disk(const fs::path& out, const OutputDi
   OutputFile::expect_free(extent, existing);
   const std::string text =
       output_descriptor(disk, {.create_type = "monolithicFlat", .type = "FLAT", .file_name = extent.filename()});
-  return std::make_unique<FlatWriter>(out, extent, disk, text, existing);
+  return std::make_unique<FlatWriter>(std::make_unique<OutputFile>(out, existing), extent, disk, text, existing);
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "protocol/error.h"
-
 namespace vmferry::restore {
 namespace {
 
@@ -52,6 +50,11 @@ bool ChunkPipeline::has_room() const {
   const std::lock_guard lock(arrivals_->mutex);
   return arrivals_->bytes + held_bytes_ + arrivals_->waiting_bytes + pending_bytes_ < window_bytes_ &&
          arrivals_->waiting + pending_.size() < waiting_chunks_max;
+}
+
+bool ChunkPipeline::is_waiting() const {
+  const std::lock_guard lock(arrivals_->mutex);
+  return arrivals_->waiting > 0 || !arrivals_->contents.empty() || !failed_.empty();
 }
 
 void ChunkPipeline::ask(const ChunkId& id, std::uint64_t bytes_expected) {
@@ -150,6 +153,69 @@ SharedBytes ChunkPipeline::wait_for(const ChunkId& id, std::size_t batch) {
   // The batch failed, perhaps for another chunk than this: asked for alone, it comes or says why not.
   lock.unlock();
   return std::make_shared<const Bytes>(get_chunk(session_.chunks(), id));
+}
+
+// --- in the order of arrival
+
+std::optional<ChunkPipeline::Arrival> ChunkPipeline::take_arrived() {
+  ChunkId id;
+  SharedBytes content;
+  {
+    const std::lock_guard lock(arrivals_->mutex);
+    const auto first = arrivals_->contents.begin();
+    if (first == arrivals_->contents.end()) return std::nullopt;
+    id = first->first;
+    content = std::move(first->second);
+    arrivals_->bytes -= content->size();
+    arrivals_->contents.erase(first);
+  }
+  return taken(id, std::move(content));
+}
+
+ChunkPipeline::Arrival ChunkPipeline::take_any() {
+  if (wanted_.empty()) throw std::logic_error("a chunk is taken, and none was asked for");
+  while (true) {
+    if (auto arrival = take_arrived()) return std::move(*arrival);
+    if (!failed_.empty()) {
+      const ChunkId id = failed_.back();
+      failed_.pop_back();
+      try {
+        return taken(id, std::make_shared<const Bytes>(get_chunk(session_.chunks(), id)));
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::damaged) throw;
+        wanted_.erase(id);
+        return {id, nullptr, error};
+      }
+    }
+    if (!wait_for_any()) send_pending();
+  }
+}
+
+ChunkPipeline::Arrival ChunkPipeline::taken(const ChunkId& id, SharedBytes content) {
+  wanted_.erase(id);
+  used_.insert(id, content);
+  return {id, std::move(content), std::nullopt};
+}
+
+// False where nothing is under way.
+bool ChunkPipeline::wait_for_any() {
+  std::unique_lock lock(arrivals_->mutex);
+  arrivals_->changed.wait(lock, [&] {
+    return !arrivals_->contents.empty() || arrivals_->waiting == 0 ||
+           std::ranges::any_of(arrivals_->batches, [](const auto& batch) { return batch.second.done; });
+  });
+  if (!arrivals_->contents.empty()) return true;
+  gather_failed();
+  return arrivals_->waiting > 0 || !failed_.empty();
+}
+
+// Under the arrivals' mutex, with nothing left of what arrived.
+void ChunkPipeline::gather_failed() {
+  for (const auto& [id, wanted] : wanted_) {
+    const auto batch = arrivals_->batches.find(wanted.batch);
+    if (batch != arrivals_->batches.end() && batch->second.done) failed_.push_back(id);
+  }
+  std::erase_if(arrivals_->batches, [](const auto& batch) { return batch.second.done; });
 }
 
 }  // namespace vmferry::restore

@@ -1,15 +1,18 @@
 // ChunkPipeline: chunks asked for well ahead of their use, in batches, so that neither a round trip nor the target's
 // disk is waited for while there is something to write. The owner asks for each use of a chunk, in the order of use,
-// and takes each in that order; a chunk that is used again while it is still here is not asked for again. One owner,
-// one thread. Memory: about memory_bytes, at most three times that if every chunk is as large as may be.
+// and takes each in that order; a chunk that is used again while it is still here is not asked for again. Or it asks
+// for each chunk once, and takes what comes, as it comes. One owner, one thread. Memory: about memory_bytes, at most
+// three times that if every chunk is as large as may be.
 #pragma once
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/restore/chunk_cache.h"
+#include "protocol/error.h"
 #include "protocol/session/target_session.h"
 
 namespace vmferry::restore {
@@ -29,6 +32,22 @@ class ChunkPipeline {
   // counts as taken then.
   SharedBytes take(const ChunkId& id);
 
+  // Whether anything is on its way, or here and not taken. What was asked for last may not have left yet.
+  bool is_waiting() const;
+
+  // --- in the order of arrival; each chunk was asked for once, and not found() before
+  struct Arrival {
+    ChunkId id;
+    SharedBytes content;
+    std::optional<Error> damage;  // instead of content
+  };
+  // Waits. Something was asked for, and not taken. Throws Error{unreachable} and its like only when nothing of what
+  // arrived is left.
+  Arrival take_any();
+  std::optional<Arrival> take_arrived();  // does not wait
+  // What was taken a short while ago; null where it is not here any more.
+  SharedBytes find(const ChunkId& id) { return used_.find(id); }
+
  private:
   struct Arrivals;  // shared with the session's receiving thread
   struct Wanted {
@@ -39,6 +58,9 @@ class ChunkPipeline {
 
   void send_pending();
   SharedBytes wait_for(const ChunkId& id, std::size_t batch);
+  bool wait_for_any();
+  void gather_failed();
+  Arrival taken(const ChunkId& id, SharedBytes content);
 
   target::TargetSession& session_;
   const std::size_t window_bytes_;  // of all that was asked for and not taken for the last time
@@ -49,6 +71,7 @@ class ChunkPipeline {
   std::size_t pending_bytes_ = 0;
   std::size_t next_batch_ = 0;
   std::size_t held_bytes_ = 0;    // of contents in wanted_
+  std::vector<ChunkId> failed_;   // to be asked for alone: their batch failed, perhaps for another chunk
   ChunkCache used_;               // taken for the last time, as far as was known
 };
 

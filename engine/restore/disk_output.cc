@@ -11,39 +11,40 @@ namespace {
 
 constexpr std::uint64_t sector_bytes = 512;
 constexpr std::uint64_t compared_at_once = 1 << 20;
+constexpr std::uint64_t block_bytes = 4096;  // what file systems allocate by
+
+// Without the blocks that it shares with its neighbours.
+ByteRange whole_blocks(const ByteRange& range) {
+  const std::uint64_t begin = checked_round_up(range.offset, block_bytes, "a disk's range");
+  const std::uint64_t end = range.end() - range.end() % block_bytes;
+  return {begin, end - std::min(begin, end)};
+}
 
 class WrittenDisk final : public DiskOutput {
  public:
-  WrittenDisk(disk::DiskWriter& writer, std::uint64_t disk_bytes, const DomainKey& key)
-      : DiskOutput(key),
-        writer_(writer),
-        disk_bytes_(disk_bytes),
-        sectors_(writer, checked_round_up(disk_bytes, sector_bytes, "a disk's size")) {}
-
-  void write(std::uint64_t offset, ByteView content) override { sectors_.write(offset, content); }
-  void keep(const ByteRange& range) override { sectors_.skip(range); }
-  // Zeros, holes and what was left out are not written: they stay holes. What shares a sector with data, the sector
-  // writer fills.
-  void zeros(const ByteRange& range) override {
-    if (!writer_.is_resumed()) return;
-    const std::uint64_t begin = checked_round_up(range.offset, sector_bytes, "a disk's range");
-    const std::uint64_t end = range.end() == disk_bytes_
-                                  ? checked_round_up(range.end(), sector_bytes, "a disk's range")
-                                  : range.end() - range.end() % sector_bytes;
-    if (begin < end) writer_.clear(begin, end - begin);
+  WrittenDisk(disk::PlacedContent& content, std::uint64_t disk_bytes, const DomainKey& key)
+      : DiskOutput(key), content_(content) {
+    // The last sector's rest, which no map covers.
+    zeros({disk_bytes, checked_round_up(disk_bytes, sector_bytes, "a disk's size") - disk_bytes});
   }
-  void flush() override { sectors_.flush(); }
+
+  bool read(std::uint64_t offset, std::span<std::byte> into) override { return content_.read_back(offset, into); }
+  void write(std::uint64_t offset, ByteView content, bool is_part) override {
+    using enum disk::PlacedContent::Zeros;
+    content_.place(offset, content, is_part ? written : holes);
+  }
+  // Zeros, holes and what was left out are not written: they stay holes.
+  void zeros(const ByteRange& range) override {
+    if (content_.is_resumed() && range.length > 0) content_.clear(range.offset, range.length);
+  }
 
  protected:
-  bool read(std::uint64_t offset, std::span<std::byte> into) override { return writer_.read_back(offset, into); }
-  bool has_nothing(const ByteRange& range) override {
-    return !writer_.is_resumed() || writer_.is_hole(range.offset, range.length);
+  bool is_unwritten(const ByteRange& range) override {
+    return !content_.is_resumed() || content_.is_hole(range.offset, range.length);
   }
 
  private:
-  disk::DiskWriter& writer_;
-  const std::uint64_t disk_bytes_;
-  SectorWriter sectors_;
+  disk::PlacedContent& content_;
 };
 
 class ComparedDisk final : public DiskOutput {
@@ -52,12 +53,15 @@ class ComparedDisk final : public DiskOutput {
     if (disk.size_bytes() != checked_round_up(disk_bytes, sector_bytes, "a disk's size")) throw OtherContent{};
   }
 
-  void write(std::uint64_t offset, ByteView content) override {
+  bool read(std::uint64_t offset, std::span<std::byte> into) override {
+    disk_.read(offset, into);
+    return true;
+  }
+  void write(std::uint64_t offset, ByteView content, bool) override {
     there_.resize(content.size());
     disk_.read(offset, there_);
     if (!std::ranges::equal(there_, content)) throw OtherContent{offset};
   }
-  void keep(const ByteRange&) override {}
   void zeros(const ByteRange& range) override {
     for (std::uint64_t at = range.offset; at < range.end();) {
       const disk::DiskExtent extent = disk_.extent_at(at);
@@ -71,14 +75,9 @@ class ComparedDisk final : public DiskOutput {
       at = end;
     }
   }
-  void flush() override {}
 
  protected:
-  bool read(std::uint64_t offset, std::span<std::byte> into) override {
-    disk_.read(offset, into);
-    return true;
-  }
-  bool has_nothing(const ByteRange&) override { return false; }
+  bool is_unwritten(const ByteRange&) override { return false; }
 
  private:
   const disk::Disk& disk_;
@@ -87,16 +86,20 @@ class ComparedDisk final : public DiskOutput {
 
 }  // namespace
 
-bool DiskOutput::has(const MapEntry& entry) {
-  if (entry.kind != MapKind::data || entry.chunk_offset != 0 || entry.disk.length > limits::chunk_size_max ||
-      has_nothing(entry.disk))
-    return false;
-  content_.resize(static_cast<std::size_t>(entry.disk.length));
-  return read(entry.disk.offset, content_) && chunk_id_of(key_, content_) == entry.chunk;
+DiskOutput::There DiskOutput::look(const MapEntry& entry) {
+  // A chunk is never that long: who fetches it says so.
+  if (entry.disk.length > limits::chunk_size_max || is_unwritten(entry.disk)) return There::nothing;
+  if (entry.chunk_offset == 0) {
+    content_.resize(static_cast<std::size_t>(entry.disk.length));
+    if (read(entry.disk.offset, content_) && is_chunk(content_, entry.chunk)) return There::the_chunk;
+  }
+  // A part would have been written with its zeros, so only its neighbours were.
+  const ByteRange inner = whole_blocks(entry.disk);
+  return inner.length > 0 && is_unwritten(inner) ? There::nothing : There::something;
 }
 
-std::unique_ptr<DiskOutput> write_to(disk::DiskWriter& writer, std::uint64_t disk_bytes, const DomainKey& key) {
-  return std::make_unique<WrittenDisk>(writer, disk_bytes, key);
+std::unique_ptr<DiskOutput> write_to(disk::PlacedContent& content, std::uint64_t disk_bytes, const DomainKey& key) {
+  return std::make_unique<WrittenDisk>(content, disk_bytes, key);
 }
 
 std::unique_ptr<DiskOutput> compare_with(const disk::Disk& disk, std::uint64_t disk_bytes, const DomainKey& key) {

@@ -1,13 +1,12 @@
-// DiskOutput: where a disk's content goes while it is restored, in ascending order of offset: to a writer, new or going on
-// with what an interrupted restore left, or nowhere, where a finished disk is only compared. What an output has already
-// counts only where its bytes have the hash of the chunk that belongs there. One thread.
+// DiskOutput: where a disk's content goes while it is restored, in any order: to a file, new or with what an interrupted
+// restore left, or nowhere, where a finished disk is only compared. What an output has already counts only where its bytes
+// have the hash of the chunk that belongs there. One thread.
 #pragma once
 
 #include <memory>
 
 #include "engine/disk/disk.h"
 #include "engine/disk/disk_writer.h"
-#include "engine/restore/sector_writer.h"
 #include "protocol/chunk_id.h"
 #include "protocol/image_map.h"
 
@@ -18,27 +17,28 @@ class DiskOutput {
   explicit DiskOutput(const DomainKey& key) : key_(key) {}
   virtual ~DiskOutput() = default;
 
-  // Whether the output has this chunk in this place. Only of chunks that lie there whole; false does not mean wrong.
-  bool has(const MapEntry& entry);
+  // What is where a chunk, or a part of one, belongs. nothing: this place was never written. something: it may be right,
+  // which cannot be told from this place alone (UnprovenRanges).
+  enum class There { nothing, something, the_chunk };
+  There look(const MapEntry& entry);
+  bool is_chunk(ByteView content, const ChunkId& id) const { return chunk_id_of(key_, content) == id; }
 
-  // Each range once: written, kept as it is because has() was true, or zeros.
-  virtual void write(std::uint64_t offset, ByteView content) = 0;
-  virtual void keep(const ByteRange& range) = 0;
-  virtual void zeros(const ByteRange& range) = 0;
-  virtual void flush() = 0;  // at the end
-
- protected:
   // What is there now; false where it cannot be had.
   virtual bool read(std::uint64_t offset, std::span<std::byte> into) = 0;
-  virtual bool has_nothing(const ByteRange& range) = 0;
+  // is_part: of a chunk that lies in several places. It is written with its zeros, so that it is not `nothing` any more.
+  virtual void write(std::uint64_t offset, ByteView content, bool is_part) = 0;
+  virtual void zeros(const ByteRange& range) = 0;
+
+ protected:
+  virtual bool is_unwritten(const ByteRange& range) = 0;
 
  private:
   const DomainKey key_;
   Bytes content_;
 };
 
-// The writer outlives it. disk_bytes: what the map covers; the writer's disk is that, rounded up to whole sectors.
-std::unique_ptr<DiskOutput> write_to(disk::DiskWriter& writer, std::uint64_t disk_bytes, const DomainKey& key);
+// The writer's content outlives it. disk_bytes: what the map covers; the writer's disk is that, rounded up to whole sectors.
+std::unique_ptr<DiskOutput> write_to(disk::PlacedContent& content, std::uint64_t disk_bytes, const DomainKey& key);
 
 // Thrown by the output that compares.
 struct OtherContent {

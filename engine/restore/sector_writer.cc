@@ -1,10 +1,7 @@
 #include "engine/restore/sector_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
-
-#include "protocol/error.h"
 
 namespace vmferry::restore {
 namespace {
@@ -45,24 +42,6 @@ void SectorWriter::write(std::uint64_t offset, ByteView data) {
       gathered_.reserve(gathered_max);
     }
   }
-}
-
-void SectorWriter::skip(const ByteRange& range) {
-  const std::uint64_t head_end =
-      std::min(checked_round_up(range.offset, sector_bytes, "a disk's range"), range.end());
-  copy_back(range.offset, head_end);
-  if (head_end == range.end()) return;
-  flush();
-  copy_back(range.end() - range.end() % sector_bytes, range.end());
-}
-
-void SectorWriter::copy_back(std::uint64_t begin, std::uint64_t end) {
-  if (begin == end) return;
-  std::array<std::byte, sector_bytes> content;
-  const auto part = std::span(content).first(static_cast<std::size_t>(end - begin));
-  if (!writer_.read_back(begin, part))
-    throw Error(ErrorCode::failed, "cannot read the output", writer_.outputs().front().string());
-  write(begin, part);
 }
 
 void SectorWriter::flush() {

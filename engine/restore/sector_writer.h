@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "engine/disk/disk_writer.h"
-#include "protocol/byte_range.h"
 #include "protocol/bytes.h"
 
 namespace vmferry::restore {
@@ -16,12 +15,9 @@ class SectorWriter {
   SectorWriter(disk::DiskWriter& writer, std::uint64_t size_bytes);
 
   void write(std::uint64_t offset, ByteView data);
-  // A range that the writer's output has right already: only the sectors that it shares with others are written again.
-  void skip(const ByteRange& range);
   void flush();  // call it at the end
 
  private:
-  void copy_back(std::uint64_t begin, std::uint64_t end);
   void write_out();  // all that is gathered, which must be whole sectors
 
   disk::DiskWriter& writer_;

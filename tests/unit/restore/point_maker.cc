@@ -50,7 +50,10 @@ crack::VolumeBytes volume_bytes(const std::filesystem::path& image, ByteRange ra
 }  // namespace
 
 TestTarget::TestTarget() {
-  store::Store::init(directory_ / "store");
+  store::DomainFacts domain;
+  domain.uuid = Uuid::random();
+  domain.key.bytes.fill(std::byte{7});
+  store::Store::init(directory_ / "store", domain);
   store::StoreOptions options;
   options.reserve_fraction = 0;
   store_ = store::Store::open(directory_ / "store", options);
@@ -75,25 +78,31 @@ std::unique_ptr<target::TargetSession> TestTarget::connect(Ends ends) {
 
 ChunkId TestTarget::add_chunk(ByteView content) {
   const ChunkId id = chunk_id_of(store_->domain().key, content);
-  if (in_frame_.contains(id) || store_->contains(std::span(&id, 1))[0]) return id;
-  if (frame_.content_bytes() + content.size() > (256 << 10) || frame_.chunk_count() > 500) write_frame();
-  frame_.add(id, content);
-  in_frame_.insert(id);
+  add_to(frame_, id, content);
   return id;
 }
 
-void TestTarget::write_frame() {
-  if (frame_.empty()) return;
-  const Bytes frame = frame_.finish();
-  store_->append(parse_frame(frame));
-  in_frame_.clear();
+void TestTarget::add_to(FrameBuilder& frame, const ChunkId& id, ByteView content) {
+  if (in_frame_.contains(id) || store_->contains(std::span(&id, 1))[0]) return;
+  if (frame.content_bytes() + content.size() > frame_bytes_max || frame.chunk_count() > 500) write(frame);
+  frame.add(id, content);
+  in_frame_.insert(id);
+}
+
+void TestTarget::write(FrameBuilder& frame) {
+  if (frame.empty()) return;
+  const Bytes built = frame.finish();
+  const FrameView view = parse_frame(built);
+  store_->append(view);
+  for (const FrameChunk& chunk : view.chunks) in_frame_.erase(chunk.id);
 }
 
 TreeBuilder::EmitNode TestTarget::emit() {
-  return [this](const ChunkId&, ByteView node) { add_chunk(node); };
+  return [this](const ChunkId& id, ByteView node) { add_to(node_frame_, id, node); };
 }
 
 PointFile TestTarget::make_file(const std::string& name, std::string_view text) {
+  write(frame_);  // what is read of a file is no disk's data
   PointFile file;
   file.name = name;
   file.size_bytes = text.size();
@@ -104,6 +113,22 @@ PointFile TestTarget::make_file(const std::string& name, std::string_view text) 
     file.chunk_lengths.push_back(static_cast<std::uint32_t>(part.size()));
   }
   return file;
+}
+
+std::vector<MapEntry> TestTarget::parts_of(const Bytes& image, const std::vector<std::vector<ByteRange>>& chunks) {
+  std::vector<MapEntry> entries;
+  for (const std::vector<ByteRange>& chunk : chunks) {
+    Bytes content;
+    const std::size_t first = entries.size();
+    for (const ByteRange& part : chunk) {
+      entries.push_back({part, MapKind::data, {}, static_cast<std::uint32_t>(content.size())});
+      const ByteView bytes = ByteView(image).subspan(part.offset, static_cast<std::size_t>(part.length));
+      content.insert(content.end(), bytes.begin(), bytes.end());
+    }
+    const ChunkId id = add_chunk(content);
+    for (std::size_t i = first; i < entries.size(); ++i) entries[i].chunk = id;
+  }
+  return entries;
 }
 
 PointDisk TestTarget::make_disk(const DiskSpec& spec) {
@@ -133,11 +158,16 @@ PointDisk TestTarget::make_disk(const DiskSpec& spec) {
       at += piece.size();
     }
   };
-  for (const auto& [range, kind] : spec.left_out) {
-    add_data(range.offset);
-    map.add({range, kind, {}, 0});
-    (kind == MapKind::free ? disk.bytes.free : disk.bytes.excluded) += range.length;
-    at = range.end();
+  std::vector<MapEntry> given = parts_of(image, spec.fragmented);
+  for (const auto& [range, kind] : spec.left_out) given.push_back({range, kind, {}, 0});
+  std::ranges::sort(given, {}, [](const MapEntry& entry) { return entry.disk.offset; });
+  for (const MapEntry& entry : given) {
+    add_data(entry.disk.offset);
+    map.add(entry);
+    if (entry.kind == MapKind::data) disk.bytes.data += entry.disk.length;
+    if (entry.kind == MapKind::free) disk.bytes.free += entry.disk.length;
+    if (entry.kind == MapKind::excluded) disk.bytes.excluded += entry.disk.length;
+    at = entry.disk.end();
   }
   add_data(image.size());
   disk.image_map = map.finish(image.size());
@@ -188,7 +218,8 @@ RestorePoint TestTarget::make_point(const std::vector<DiskSpec>& disks) {
 }
 
 RestorePoint TestTarget::add(RestorePoint point) {
-  write_frame();
+  write(frame_);
+  write(node_frame_);
   store_->sync();
   const Uuid uuid = store_->add_point(std::move(point)).uuid;
   return session_->point(uuid);

@@ -1,5 +1,6 @@
 // A real store that is served over a memory transport, and restore points made in it by hand: chunks cut at places of
-// our own, image maps and file indexes that may be changed before they are written (hostile names, missing chunks).
+// our own, ids of a key of our own (so that trees have the same shape each time), image maps and file indexes that may
+// be changed before they are written (hostile names, missing chunks).
 #pragma once
 
 #include <atomic>
@@ -37,6 +38,7 @@ struct DiskSpec {
   std::vector<std::uint64_t> missing_chunks_at = {};      // chunks that hold these disk offsets are not stored
   std::vector<VolumeSpec> volumes = {};
   std::size_t chunk_bytes = 50'000;                       // on purpose no multiple of a sector
+  std::vector<std::vector<ByteRange>> fragmented = {};     // chunks that lie in several places each: their parts, in order
 };
 
 class TestTarget {
@@ -46,6 +48,7 @@ class TestTarget {
 
   // A point of a machine with these disks; add files and write it with add().
   RestorePoint make_point(const std::vector<DiskSpec>& disks);
+  static constexpr std::size_t frame_bytes_max = 256 << 10;  // content of one
   PointFile make_file(const std::string& name, std::string_view text);
   RestorePoint add(RestorePoint point);
   target::TargetSession& session() { return *session_; }
@@ -56,15 +59,17 @@ class TestTarget {
 
  private:
   ChunkId add_chunk(ByteView content);
-  void write_frame();
+  void add_to(FrameBuilder& frame, const ChunkId& id, ByteView content);
+  void write(FrameBuilder& frame);
+  std::vector<MapEntry> parts_of(const Bytes& image, const std::vector<std::vector<ByteRange>>& chunks);
   PointDisk make_disk(const DiskSpec& spec);
   PointVolume make_volume(const std::filesystem::path& image, const VolumeSpec& spec, std::uint32_t number);
   TreeBuilder::EmitNode emit();
 
   test::TemporaryDirectory directory_;
   std::unique_ptr<store::Store> store_;
-  FrameBuilder frame_{1};
-  std::set<ChunkId> in_frame_;
+  FrameBuilder frame_{1}, node_frame_{1};  // nodes never share a frame with data, as in a backup
+  std::set<ChunkId> in_frame_;             // of either
   std::vector<std::thread> servers_;
   std::unique_ptr<target::TargetSession> session_;
 };
