@@ -1,6 +1,7 @@
 #include "target-server/receive/serve_session.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/control.h"
 #include "protocol/error.h"
@@ -19,9 +20,15 @@ void identify(const Uuid& client_uuid, const ServeOptions& options, access::Acce
   access.check_identity(client_uuid);
 }
 
-Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store,
+std::optional<wire::Packet> first_packet(Transport& transport, wire::PacketReader& reader, const ServeOptions& options) {
+  std::optional<Deadlines::Guard> deadline;
+  if (options.hello_deadlines) deadline.emplace(*options.hello_deadlines, transport, options.hello_timeout);
+  return reader.next(wire::hello_bytes_max);
+}
+
+Peer greet(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store,
            const ServeOptions& options, access::Access access) {
-  const auto packet = reader.next(wire::hello_bytes_max);
+  const auto packet = first_packet(transport, reader, options);
   if (!packet) throw Error(ErrorCode::unreachable, "the client went away before it said hello");
   messages::Control control;
   if (packet->type == wire::PacketType::control) control = wire::parse_control(packet->payload);
@@ -80,7 +87,7 @@ void serve_session(Transport& transport, store::Store& store, const ServeOptions
   LastWords last_words(writer);
   try {
     try {
-      const Peer peer = greet(writer, reader, store, options, std::move(access));
+      const Peer peer = greet(transport, writer, reader, store, options, std::move(access));
       ServerSession session(transport, writer, reader, last_words, store, peer, options);
       session.run();
     } catch (const Error&) {

@@ -131,6 +131,11 @@ std::chrono::steady_clock::duration SessionPool::idle_for() const {
   return std::chrono::steady_clock::now() - idle_since_;
 }
 
+void SessionPool::somebody_came() {
+  const std::lock_guard guard(mutex_);
+  idle_since_ = std::chrono::steady_clock::now();
+}
+
 bool SessionPool::wait_until_idle(std::chrono::milliseconds at_most) {
   std::unique_lock guard(mutex_);
   return changed_.wait_for(guard, at_most, [&] { return aborting_ || (running() == 0 && waiting_.empty()); });

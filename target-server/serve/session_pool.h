@@ -44,6 +44,7 @@ class SessionPool {
   void abort_all() noexcept;
   // Of no session: since when. For a server that ends when it is not needed.
   std::chrono::steady_clock::duration idle_for() const;
+  void somebody_came();  // whose session may be on its way: from now on it is idle anew
 
  private:
   struct Session {
