@@ -24,7 +24,7 @@ class TestServer:
     """Holds a store's lock as its server does, and takes connections. Use as a context manager."""
 
     def __init__(self, store, path):
-        self.store, self.path = store, path
+        self.store, self.path, self.taken = store, path, []
 
     def __enter__(self):
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -39,11 +39,13 @@ class TestServer:
 
     def __exit__(self, *_):
         self.lock.close()
-        self.listener.close()
+        for line in (*self.taken, self.listener):
+            line.close()
 
     def accept(self):
         """The connection and the preamble's payload."""
         connection, _ = self.listener.accept()
+        self.taken.append(connection)
         connection.settimeout(TIMEOUT_S)
         magic, length = struct.unpack("<4sI", receive(connection, 8))
         assert magic == b"VFRL", magic
@@ -75,7 +77,7 @@ class Session(Case):
     def session(self, *words, **options):
         process = subprocess.Popen([BUILD / "vmferry-target", "session", "--stdio", "--store", self.store, *words],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        self.addCleanup(process.wait)
+        self.enterContext(process)
         self.addCleanup(process.kill)
         return process
 
@@ -178,14 +180,15 @@ class OverSshd(Session):
     def ssh(self, key, command):
         process = subprocess.Popen(["ssh", *self.sshd.ssh_options(key), self.sshd.address, command],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(process.wait)
+        self.enterContext(process)
         self.addCleanup(process.kill)
         return process
 
     def test_a_forced_command_is_the_client_whatever_is_asked_for(self):
         key = self.sshd.add_user_key(options=f'command="vmferry-target session --stdio --store {self.store} --client web",restrict')
         with TestServer(self.store, self.directory / "socket") as server:
-            for asked in ("echo somebody else", f"vmferry-target session --stdio --store {self.store}", "--client db"):
+            for asked in ("echo somebody else", f"vmferry-target session --stdio --store {self.store}",
+                          f"vmferry-target session --stdio --store {self.store} --client db"):
                 session = self.ssh(key, asked)
                 connection, preamble = server.accept()
                 self.assertEqual(preamble, b"client web\n", asked)
