@@ -30,6 +30,10 @@ struct Links {
       if (peer == nullptr || key.first == *peer) found.push_back(entry.end);
     return found;
   }
+  // Under the mutex.
+  std::size_t count(const PeerName& peer) const {
+    return static_cast<std::size_t>(std::ranges::count_if(entries, [&](const auto& each) { return each.first.first == peer; }));
+  }
   void forget(const Key& key) noexcept {
     const std::lock_guard lock(mutex);
     entries.erase(key);
@@ -60,6 +64,9 @@ class TargetLinkEnd final : public TargetLink {
   const Links::Key key_;
   const std::shared_ptr<LinkEnd> end_;
 };
+
+// One peer has at most so many of the links, so that none keeps all others out.
+std::size_t share_of_one(std::size_t links) { return links - links / 5; }
 
 // Takes as long for secrets that differ in their first byte as in their last.
 bool same_secret(const Secret& one, const Secret& other) noexcept {
@@ -162,7 +169,7 @@ class Server final : public LinkServer {
     if (there != links_->entries.end())
       return same_secret(there->second.secret, hello.secret) ? there->second.end : nullptr;
     if (!hello.create) return nullptr;
-    if (links_->entries.size() >= options_.links_max)
+    if (links_->entries.size() >= options_.links_max || links_->count(key.first) >= share_of_one(options_.links_max))
       throw Error(ErrorCode::busy, "the target has as many sessions as it may have", {}, "try again later");
     auto end = std::make_shared<LinkEnd>(LinkEnd::Options{.limits = options_.limits}, bell_);
     links_->entries.emplace(key, Links::Entry{end, hello.secret});

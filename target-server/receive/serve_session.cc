@@ -22,7 +22,7 @@ void identify(const Uuid& client_uuid, const ServeOptions& options, access::Acce
 
 std::optional<wire::Packet> first_packet(Transport& transport, wire::PacketReader& reader, const ServeOptions& options) {
   std::optional<Deadlines::Guard> deadline;
-  if (options.hello_deadlines) deadline.emplace(*options.hello_deadlines, transport, options.hello_timeout);
+  if (options.deadlines) deadline.emplace(*options.deadlines, transport, options.hello_timeout);
   return reader.next(wire::hello_bytes_max);
 }
 
@@ -64,7 +64,9 @@ Peer greet(Transport& transport, wire::PacketWriter& writer, wire::PacketReader&
   return peer;
 }
 
-void end_session(Transport& transport, LastWords& last_words, const Error& why) noexcept {
+void end_session(Transport& transport, LastWords& last_words, const ServeOptions& options, const Error& why) noexcept {
+  std::optional<Deadlines::Guard> deadline;
+  if (options.deadlines) deadline.emplace(*options.deadlines, transport, options.last_words_timeout);
   last_words.say(why);
   try {
     transport.finish_sending();
@@ -100,7 +102,7 @@ void serve_session(Transport& transport, store::Store& store, const ServeOptions
     if (error.code() == ErrorCode::unreachable)
       transport.abort();
     else
-      end_session(transport, last_words, error);
+      end_session(transport, last_words, options, error);
     throw;
   }
 }

@@ -14,7 +14,7 @@ constexpr std::chrono::seconds grace{10};
 ServeOptions with_server(const ServerOptions& options, access::ClientBook& clients) {
   ServeOptions session = options.session;
   session.backup_turns = std::make_shared<Turnstile>(options.backups_max);
-  session.hello_deadlines = std::make_shared<Deadlines>();
+  session.deadlines = std::make_shared<Deadlines>();
   session.bind = [&clients](const std::string& client, const Uuid& uuid) { return clients.bind(client, uuid); };
   return session;
 }
