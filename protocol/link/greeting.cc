@@ -45,8 +45,14 @@ bool Greeting::done() const {
   return done_;
 }
 
+bool Greeting::given_up() const {
+  const std::lock_guard lock(mutex_);
+  return given_up_;
+}
+
 void Greeting::give_up() noexcept {
   const std::lock_guard lock(mutex_);
+  given_up_ = true;
   if (abortable_ != nullptr) abortable_->abort();
 }
 

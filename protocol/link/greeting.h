@@ -27,6 +27,7 @@ class Greeting {
   Clock::time_point due() const noexcept { return due_; }  // the keeper gives it up then
   bool done() const;
   void give_up() noexcept;
+  bool given_up() const;
 
  private:
   void run() noexcept;
@@ -39,7 +40,7 @@ class Greeting {
   const std::shared_ptr<Bell> bell_;
   mutable std::mutex mutex_;
   Transport* abortable_ = nullptr;  // while the line is the greeting's
-  bool done_ = false;
+  bool done_ = false, given_up_ = false;
   NewLine line_;
   std::thread thread_;
 };

@@ -13,7 +13,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr std::size_t greetings_max = 256;  // lines whose hello has not come yet; more are dropped
+constexpr std::size_t greetings_max = 256;  // lines whose hello has not come yet
 
 // What LinkServer and its links share.
 struct Links {
@@ -29,6 +29,10 @@ struct Links {
     for (const auto& [key, entry] : entries)
       if (peer == nullptr || key.first == *peer) found.push_back(entry.end);
     return found;
+  }
+  // Under the mutex.
+  std::size_t count(const PeerName& peer) const {
+    return static_cast<std::size_t>(std::ranges::count_if(entries, [&](const auto& each) { return each.first.first == peer; }));
   }
   void forget(const Key& key) noexcept {
     const std::lock_guard lock(mutex);
@@ -61,6 +65,9 @@ class TargetLinkEnd final : public TargetLink {
   const std::shared_ptr<LinkEnd> end_;
 };
 
+// One peer has at most so many of the links, so that none keeps all others out.
+std::size_t share_of_one(std::size_t links) { return links - links / 5; }
+
 // Takes as long for secrets that differ in their first byte as in their last.
 bool same_secret(const Secret& one, const Secret& other) noexcept {
   std::byte difference{0};
@@ -88,7 +95,7 @@ class Server final : public LinkServer {
 
   void take(std::unique_ptr<Transport> line, PeerName peer, ByteView received_already) override {
     const std::lock_guard lock(mutex_);
-    if (stopping_ || greetings_.size() >= greetings_max) return line->abort();
+    if (stopping_ || !make_room()) return line->abort();
     try {
       greetings_.push_back(std::make_unique<Greeting>(
           std::move(line), std::move(peer), received_already, Clock::now() + options_.limits.hello_timeout,
@@ -109,6 +116,23 @@ class Server final : public LinkServer {
   }
 
  private:
+  // Under mutex_. The oldest greeting of the peer that has most of them gives way: a peer whose lines say nothing takes no
+  // other's room. Those that were given up end soon, but not at once: so they are bounded, too.
+  bool make_room() {
+    if (greetings_.size() >= 2 * greetings_max) return false;
+    std::map<PeerName, std::size_t> counts;
+    std::size_t all = 0;
+    for (const auto& greeting : greetings_)
+      if (!greeting->done() && !greeting->given_up()) ++counts[greeting->peer()], ++all;
+    if (all < greetings_max) return true;
+    const auto most = std::ranges::max_element(counts, {}, [](const auto& each) { return each.second; });
+    const auto oldest = std::ranges::find_if(greetings_, [&](const auto& greeting) {
+      return greeting->peer() == most->first && !greeting->done() && !greeting->given_up();
+    });
+    if (oldest != greetings_.end()) (*oldest)->give_up();
+    return true;
+  }
+
   // On the greeting's thread. Throws Error: what the client is told.
   void admit(const Hello& hello, const PeerName& peer, NewLine& fresh) {
     const Links::Key key(peer, hello.link);
@@ -145,7 +169,7 @@ class Server final : public LinkServer {
     if (there != links_->entries.end())
       return same_secret(there->second.secret, hello.secret) ? there->second.end : nullptr;
     if (!hello.create) return nullptr;
-    if (links_->entries.size() >= options_.links_max)
+    if (links_->entries.size() >= options_.links_max || links_->count(key.first) >= share_of_one(options_.links_max))
       throw Error(ErrorCode::busy, "the target has as many sessions as it may have", {}, "try again later");
     auto end = std::make_shared<LinkEnd>(LinkEnd::Options{.limits = options_.limits}, bell_);
     links_->entries.emplace(key, Links::Entry{end, hello.secret});

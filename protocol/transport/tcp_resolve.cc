@@ -69,18 +69,19 @@ std::vector<SocketAddress> alternate_families(const std::vector<SocketAddress>& 
 
 }  // namespace
 
-std::vector<SocketAddress> resolve_tcp(const HostPort& where, std::chrono::milliseconds timeout) {
+std::vector<SocketAddress> resolve_tcp(const HostPort& where, std::chrono::milliseconds timeout, ResolveFor purpose) {
+  const auto fail = [&](const std::string& why) {
+    if (purpose == ResolveFor::listening) throw Error(ErrorCode::not_found, "cannot listen", to_string(where), why);
+    throw Error(ErrorCode::unreachable, "cannot reach the target", to_string(where), why);
+  };
   const std::string port = std::to_string(where.port);
   std::optional<Answer> answer = ask(where.host, port, AI_NUMERICHOST);
   if (answer->fault == EAI_NONAME) answer = ask_within(where.host, port, timeout);
-  if (!answer)
-    throw Error(ErrorCode::unreachable, "cannot reach the target", to_string(where),
-                "its name was not resolved within " + std::to_string(timeout.count()) + " ms: is DNS reachable?");
-  if (answer->fault == EAI_SYSTEM)
-    throw Error(ErrorCode::unreachable, "cannot reach the target", to_string(where), std::strerror(answer->system_fault));
+  if (!answer) fail("its name was not resolved within " + std::to_string(timeout.count()) + " ms: is DNS reachable?");
+  if (answer->fault == EAI_SYSTEM) fail(std::strerror(answer->system_fault));
   if (answer->fault != 0 || answer->addresses.empty())
-    throw Error(ErrorCode::unreachable, "cannot reach the target", to_string(where),
-                std::string("its name is not known here (") + ::gai_strerror(answer->fault) + "): check it, and DNS");
+    fail(std::string("its name is not known here (") + ::gai_strerror(answer->fault) + "): " +
+         (purpose == ResolveFor::listening ? "name an address of this host, or [::] for all" : "check it, and DNS"));
   return alternate_families(answer->addresses);
 }
 

@@ -17,9 +17,13 @@ struct SocketAddress {
   const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
+// What a name is resolved for, and so what is said where it cannot be: Error{unreachable, "cannot reach the target"} or
+// Error{not_found, "cannot listen"}.
+enum class ResolveFor { reaching, listening };
+
 // At least one, at most 16; IPv6 and IPv4 alternate where there are both, in the system's order of preference.
-// Throws Error{unreachable, "cannot reach the target", ...}.
-std::vector<SocketAddress> resolve_tcp(const HostPort& where, std::chrono::milliseconds timeout);
+std::vector<SocketAddress> resolve_tcp(const HostPort& where, std::chrono::milliseconds timeout,
+                                       ResolveFor purpose = ResolveFor::reaching);
 HostPort host_port_of(const SocketAddress& address);  // an IPv4 address in IPv6's clothes becomes one
 
 }  // namespace vmferry

@@ -50,9 +50,10 @@ struct TlsConnectOptions {
 std::unique_ptr<Transport> connect_tls(const HostPort& where, const TlsConnectOptions& options);
 
 struct TlsListenOptions {
-  std::size_t handshakes_max = 64;                 // at a time, with those that accept() has not taken; more wait in the
-                                                   // kernel's queue
+  std::size_t handshakes_max = 256;                // at a time, with those that accept() has not taken
   std::chrono::milliseconds handshake_timeout{10'000};
+  std::chrono::milliseconds give_way_after{500};   // when the room is full: the handshake that has waited longest is closed
+                                                   // once it is that old; until then the next peer waits in the kernel
   std::optional<unsigned> dscp;
 };
 
@@ -62,7 +63,8 @@ struct AcceptedTls {
   std::string address;                             // "192.0.2.7:51234", for logs
 };
 
-// Accepts TLS 1.3 with a client key, and nothing less. Handshakes run on the IoLoop, so a slow peer delays nobody.
+// Accepts TLS 1.3 with a client key, and nothing less. Handshakes run on the IoLoop, and slow ones give way: slow peers
+// delay nobody while they are fewer than handshakes_max, and by give_way_after for each such number that came before.
 class TlsListener {
  public:
   virtual ~TlsListener() = default;
@@ -71,7 +73,7 @@ class TlsListener {
   virtual HostPort address() const = 0;             // with the port that port 0 became
 };
 // Port 0: any. Host "" is not valid; "::" listens on IPv4 too. Throws Error{busy}, Error{permission}, Error{not_found} for
-// an address that is not this host's, Error{malformed} for an identity that is none. Renewed certificates are shown by a
+// a name that is not known or an address that is not this host's, Error{malformed} for an identity that is none. Renewed certificates are shown by a
 // new listener only. Once it is destroyed the port is free; what accept() gave out lives on.
 std::unique_ptr<TlsListener> listen_tls(const HostPort& where, const TlsIdentity& identity,
                                         const TlsListenOptions& options = {});

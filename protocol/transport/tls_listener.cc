@@ -1,4 +1,5 @@
 // listen_tls: accepting and handshakes on the IoLoop, a bounded number at a time; accept() hands out what is finished.
+// Whoever waits longest gives way to the next, so that peers that say nothing keep nobody out.
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -7,8 +8,8 @@
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <list>
 #include <mutex>
-#include <set>
 
 #include "protocol/error.h"
 #include "protocol/transport/asio.h"
@@ -26,6 +27,7 @@
 namespace vmferry {
 namespace {
 
+using Clock = std::chrono::steady_clock;
 using Descriptor = asio::posix::stream_descriptor;
 
 // When the process is out of descriptors the pending connection stays pending, and the kernel would wake us for ever.
@@ -35,7 +37,7 @@ constexpr std::chrono::milliseconds resolve_timeout{10'000};
 OwnedSocket listening_socket(const HostPort& where) {
   if (where.host.empty())
     throw Error(ErrorCode::usage, "no address to listen on", to_string(where), "[::] stands for all, IPv4 too");
-  const SocketAddress address = resolve_tcp(where, resolve_timeout).front();
+  const SocketAddress address = resolve_tcp(where, resolve_timeout, ResolveFor::listening).front();
   OwnedSocket made = new_tcp_socket(address.family());
   const int on = 1, off = 0;
   ::setsockopt(made.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -100,21 +102,43 @@ class Listening : public std::enable_shared_from_this<Listening> {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     again_.cancel();
-    for (const auto& handshake : handshakes_) handshake->cancel();
+    for (const UnderWay& each : handshakes_) each.handshake->cancel();
     handshakes_.clear();
   }
 
  private:
+  struct UnderWay {
+    Clock::time_point since;
+    std::shared_ptr<TlsHandshake> handshake;
+  };
+
   bool has_room() {
     const std::lock_guard lock(mutex_);
-    return !stopped_ && handshakes_.size() + finished_.size() < options_.handshakes_max;
+    return !stopped_ && finished_.size() < options_.handshakes_max;
+  }
+
+  // False: it is full of handshakes that are too young to close, and so is looked at again.
+  bool make_room() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (handshakes_.empty() || handshakes_.size() + finished_.size() < options_.handshakes_max) return true;
+    }
+    const auto age = Clock::now() - handshakes_.front().since;
+    if (age < options_.give_way_after) {
+      listen_after(options_.give_way_after - age);
+      return false;
+    }
+    handshakes_.front().handshake->cancel();
+    handshakes_.pop_front();
+    return true;
   }
 
   void take_connections() {
     while (has_room()) {
+      if (!make_room()) return;
       OwnedSocket socket(::accept4(descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (socket.get() < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return listen_later();
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) return listen_after(accept_again_after);
         if (errno == EAGAIN || errno == EWOULDBLOCK) break;
         if (errno == EBADF || errno == EINVAL) return;
         continue;  // that one connection failed before we got to it
@@ -128,8 +152,8 @@ class Listening : public std::enable_shared_from_this<Listening> {
     listen();
   }
 
-  void listen_later() {
-    again_.expires_after(accept_again_after);
+  void listen_after(Clock::duration pause) {
+    again_.expires_after(pause);
     again_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
       if (!cancelled) self->listen();
     });
@@ -145,12 +169,12 @@ class Listening : public std::enable_shared_from_this<Listening> {
         context_, std::move(connected), std::move(engine), options_.handshake_timeout,
         [self = shared_from_this(), number, address](std::exception_ptr error, OwnedSocket shaken_socket,
                                                      std::unique_ptr<TlsEngine> shaken) {
-          self->handshakes_.erase(number->lock());
+          std::erase_if(self->handshakes_, [&](const UnderWay& each) { return each.handshake == number->lock(); });
           if (!error) self->finish(std::move(shaken_socket), std::move(shaken), address);
           self->listen();
         });
     *number = handshake;
-    handshakes_.insert(handshake);
+    handshakes_.push_back({Clock::now(), handshake});
   }
 
   void finish(OwnedSocket socket, std::unique_ptr<TlsEngine> engine, const std::string& address) {
@@ -169,7 +193,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
   Descriptor acceptor_;
   asio::steady_timer again_;
   bool waiting_ = false;
-  std::set<std::shared_ptr<TlsHandshake>> handshakes_;
+  std::list<UnderWay> handshakes_;  // the oldest first
 
   std::mutex mutex_;
   std::condition_variable changed_;

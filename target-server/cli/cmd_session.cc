@@ -29,10 +29,7 @@ Outcome relay_session(const Settings& settings) {
     throw Error(ErrorCode::usage, "this is not for a terminal: vmferry runs it over ssh", {},
                 "give vmferry the target ssh://USER@HOST" + settings.directory);
   const auto client = standard_io_transport();
-  const auto server = connect_to_server(settings.directory);
-  const Bytes words = encode_relay_preamble(preamble);
-  const ByteView part = words;
-  server->send(std::span(&part, 1));
+  const auto server = connect_to_server(settings.directory, preamble);
   relay(*client, *server);
   return {};
 }

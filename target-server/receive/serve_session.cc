@@ -1,6 +1,7 @@
 #include "target-server/receive/serve_session.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "protocol/control.h"
 #include "protocol/error.h"
@@ -20,9 +21,15 @@ void identify(const Uuid& client_uuid, const ServeOptions& options, access::Acce
   access.check_identity(client_uuid);
 }
 
-Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store,
+std::optional<wire::Packet> first_packet(Transport& transport, wire::PacketReader& reader, const ServeOptions& options) {
+  std::optional<Deadlines::Guard> deadline;
+  if (options.deadlines) deadline.emplace(*options.deadlines, transport, options.hello_timeout);
+  return reader.next(wire::hello_bytes_max);
+}
+
+Peer greet(Transport& transport, wire::PacketWriter& writer, wire::PacketReader& reader, const store::Store& store,
            const ServeOptions& options, access::Access access) {
-  const auto packet = reader.next(wire::hello_bytes_max);
+  const auto packet = first_packet(transport, reader, options);
   if (!packet) throw Error(ErrorCode::unreachable, "the client went away before it said hello");
   messages::Control control;
   if (packet->type == wire::PacketType::control) control = wire::parse_control(packet->payload);
@@ -58,7 +65,9 @@ Peer greet(wire::PacketWriter& writer, wire::PacketReader& reader, const store::
   return peer;
 }
 
-void end_session(Transport& transport, LastWords& last_words, const Error& why) noexcept {
+void end_session(Transport& transport, LastWords& last_words, const ServeOptions& options, const Error& why) noexcept {
+  std::optional<Deadlines::Guard> deadline;
+  if (options.deadlines) deadline.emplace(*options.deadlines, transport, options.last_words_timeout);
   last_words.say(why);
   try {
     transport.finish_sending();
@@ -81,7 +90,7 @@ void serve_session(Transport& transport, store::Store& store, const ServeOptions
   LastWords last_words(writer);
   try {
     try {
-      const Peer peer = greet(writer, reader, store, options, std::move(access));
+      const Peer peer = greet(transport, writer, reader, store, options, std::move(access));
       ServerSession session(transport, writer, reader, last_words, store, peer, options);
       session.run();
     } catch (const Error&) {
@@ -94,7 +103,7 @@ void serve_session(Transport& transport, store::Store& store, const ServeOptions
     if (error.code() == ErrorCode::unreachable)
       transport.abort();
     else
-      end_session(transport, last_words, error);
+      end_session(transport, last_words, options, error);
     throw;
   }
 }

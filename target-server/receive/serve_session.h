@@ -4,10 +4,12 @@
 // whatever the peer sends. One call per thread; many calls may share the store.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 
+#include "protocol/transport/deadlines.h"
 #include "protocol/transport/transport.h"
 #include "target-server/access/access.h"
 #include "target-server/receive/turnstile.h"
@@ -25,6 +27,11 @@ struct ServeOptions {
   int rebuild_compression_level = rebuild_compression_level_default;
   std::shared_ptr<ReadPriority> read_priority;  // one for all sessions of a server; null: restores have none
   std::shared_ptr<Turnstile> backup_turns;  // of all sessions of one server; null: no bound
+  // A peer that has not said hello in time, or does not hang up in time after it was told that the session is over, loses
+  // its session and so its place among them. Null: it may take its time.
+  std::shared_ptr<Deadlines> deadlines;
+  std::chrono::milliseconds hello_timeout{20'000};
+  std::chrono::milliseconds last_words_timeout{30'000};
   // Records which controller a client is, that has not said so before; gives the client as it is then.
   std::function<access::ClientRecord(const std::string& client, const Uuid& client_uuid)> bind;
 };

@@ -22,7 +22,7 @@ bool is_letter_or_digit(char c) {
 void receive_all(Transport& transport, std::span<std::byte> into) {
   while (!into.empty()) {
     const std::size_t count = transport.receive(into);
-    if (count == 0) throw Error(ErrorCode::unreachable, "a relayed session ended within its preamble");
+    if (count == 0) throw Error(ErrorCode::unreachable, "a relayed session ended before it began");
     into = into.subspan(count);
   }
 }
@@ -68,6 +68,21 @@ RelayPreamble receive_relay_preamble(Transport& transport) {
   Bytes payload(length);
   receive_all(transport, payload);
   return parse_relay_preamble(payload);
+}
+
+void send_relay_taken(Transport& transport) {
+  ByteWriter writer;
+  writer.u32(relay_magic);
+  const Bytes answer = std::move(writer).take();
+  const ByteView part = answer;
+  transport.send(std::span(&part, 1));
+}
+
+void receive_relay_taken(Transport& transport) {
+  std::array<std::byte, 4> answer;
+  receive_all(transport, answer);
+  if (ByteReader(answer).u32() != relay_magic)
+    throw Error(ErrorCode::malformed, "what answers the relay is not a vmferry target");
 }
 
 }  // namespace vmferry::target_server

@@ -1,5 +1,5 @@
 // The preamble of a relayed session: what `vmferry-target session --stdio` says on the server's Unix socket before the
-// session's own bytes, docs/format/relay.md. Whoever can open the socket is the store's owner, so its words are believed:
+// session's own bytes, and the server's answer, docs/format/relay.md. Whoever can open the socket is the store's owner, so its words are believed:
 // a client's name in it takes rights away and never gives any.
 #pragma once
 
@@ -30,5 +30,10 @@ Bytes encode_relay_preamble(const RelayPreamble& preamble);  // magic and length
 RelayPreamble parse_relay_preamble(ByteView payload);
 // What follows the magic, off the transport and not a byte more.
 RelayPreamble receive_relay_preamble(Transport& transport);
+
+// The server's answer: from here on what comes belongs to the session. Without it nobody has taken the session.
+void send_relay_taken(Transport& transport);
+// Throws Error{unreachable} where the server went away before, Error{malformed} for another answer.
+void receive_relay_taken(Transport& transport);
 
 }  // namespace vmferry::target_server

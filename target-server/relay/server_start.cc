@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "protocol/error.h"
+#include "protocol/transport/deadlines.h"
 #include "target-server/store/about_file.h"
 #include "target-server/store/file_lock.h"
 
@@ -95,8 +96,13 @@ std::string first_line(const store::Descriptor& output, Clock::time_point deadli
   return line;
 }
 
-// nullopt: it serves. Else why not.
-std::optional<std::string> start_server(const std::filesystem::path& directory, const ServerStart& start,
+struct NotStarted {
+  std::string why;
+  bool store_is_busy = false;  // it found another holder of the lock
+};
+
+// nullopt: it serves.
+std::optional<NotStarted> start_server(const std::filesystem::path& directory, const ServerStart& start,
                                         Clock::time_point deadline) {
   Pipe output = make_pipe();
   const pid_t pid = spawn_server(directory, start, output.write_end.number());
@@ -104,8 +110,10 @@ std::optional<std::string> start_server(const std::filesystem::path& directory, 
   const auto said = nlohmann::json::parse(first_line(output.read_end, deadline), nullptr, false);
   if (said.is_object() && said.contains("socket")) return std::nullopt;
   ::waitpid(pid, nullptr, WNOHANG);
-  if (said.is_object() && said.contains("error")) return said["error"].value("message", "");
-  return "the server that was started said nothing; see " + log_of(directory);
+  if (said.is_object() && said.contains("error"))
+    return NotStarted{said["error"].value("message", ""),
+                      said["error"].value("code", "") == error_code_name(ErrorCode::busy)};
+  return NotStarted{"the server that was started said nothing; see " + log_of(directory)};
 }
 
 // What was found in one look.
@@ -115,39 +123,58 @@ struct Look {
   bool other_program = false;
 };
 
-Look look_for_server(const std::filesystem::path& directory, const store::Holder& holder) {
+// The connection may be to a server that is ending, which the kernel makes all the same: so it has to answer.
+std::unique_ptr<Transport> ask(const store::Holder& holder, const RelayPreamble& preamble, Deadlines& deadlines,
+                               Clock::time_point deadline) {
+  auto connection = connect_unix(holder.socket);
+  const Deadlines::Guard guard(deadlines, *connection,
+                               std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()));
+  const Bytes words = encode_relay_preamble(preamble);
+  const ByteView part = words;
+  connection->send(std::span(&part, 1));
+  receive_relay_taken(*connection);
+  return connection;
+}
+
+Look look_for_server(const std::filesystem::path& directory, const RelayPreamble& preamble, Deadlines& deadlines,
+                     Clock::time_point deadline) {
+  const store::Holder holder = store::read_holder(directory / "lock");
   const std::string process = "process " + std::to_string(holder.pid);
   if (holder.socket.empty())
     return {nullptr, "the store is in use by " + process + " (" + holder.command + ")", true};
   try {
-    return {connect_unix(holder.socket), {}, false};
+    return {ask(holder, preamble, deadlines, deadline), {}, false};
   } catch (const Error& error) {
-    return {nullptr, process + " holds the store " + directory.string() + " and does not listen yet: " + error.what(),
+    if (error.code() != ErrorCode::unreachable) throw;
+    return {nullptr, process + " holds the store " + directory.string() + " and does not answer yet: " + error.what(),
             false};
   }
 }
 
 }  // namespace
 
-std::unique_ptr<Transport> connect_to_server(const std::filesystem::path& relative, const ServerStart& start) {
+std::unique_ptr<Transport> connect_to_server(const std::filesystem::path& relative, const RelayPreamble& preamble,
+                                             const ServerStart& start) {
   const std::filesystem::path directory = std::filesystem::absolute(relative);
   store::read_about(directory);  // else there would be a log where no store is
   const std::filesystem::path lock = directory / "lock";
+  Deadlines deadlines;
   const auto begin = Clock::now();
+  const auto deadline = begin + start.patience;
   bool started = false;
   for (;;) {
     Look look;
     if (store::is_locked(lock)) {
-      look = look_for_server(directory, store::read_holder(lock));
+      look = look_for_server(directory, preamble, deadlines, deadline);
       if (look.connection) return std::move(look.connection);
     } else if (!started) {
-      started = true;
-      if (const auto failure = start_server(directory, start, begin + start.patience)) {
-        // Somebody else's server may have been quicker.
-        if (!store::is_locked(lock))
-          throw Error(ErrorCode::unreachable, "the store's server does not start", directory, *failure);
-      }
-      continue;
+      const auto failure = start_server(directory, start, deadline);
+      // Somebody else's server may have been quicker, or a program held the store for a moment.
+      if (failure && !failure->store_is_busy && !store::is_locked(lock))
+        throw Error(ErrorCode::unreachable, "the store's server does not start", directory, failure->why);
+      started = !failure;
+      if (started) continue;
+      look.obstacle = failure->why;
     } else {
       started = false;  // the one that we saw is gone again
       look.obstacle = "its server ended as soon as it was there";

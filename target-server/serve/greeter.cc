@@ -58,12 +58,25 @@ void Greeter::reap() {
   }
 }
 
-void Greeter::start(std::unique_ptr<Transport> transport, std::string address, Greet greet) {
+// Those that were dropped end soon, but not at once: so they are bounded, too.
+bool Greeter::make_room(From from) {
+  if (greetings_.size() >= 3 * greeted_max) return false;
+  const auto counts = [&](const Greeting& each) { return each.from == from && !each.dropped && !each.done; };
+  if (static_cast<std::size_t>(std::ranges::count_if(greetings_, counts)) < greeted_max) return true;
+  if (from == From::socket) return false;
+  Greeting& oldest = *std::ranges::find_if(greetings_, counts);
+  oldest.dropped = true;
+  if (oldest.transport) oldest.transport->abort();
+  return true;
+}
+
+void Greeter::start(std::unique_ptr<Transport> transport, From from, std::string address, Greet greet) {
   const std::lock_guard guard(mutex_);
   reap();
-  if (stopping_ || greetings_.size() >= greeted_max) return;  // dropped: it may try again
+  if (stopping_ || !make_room(from)) return;  // dropped: it may try again
   Greeting& greeting = greetings_.emplace_back();
   greeting.transport = std::move(transport);
+  greeting.from = from;
   greeting.thread = std::thread([this, &greeting, address = std::move(address), greet = std::move(greet)] {
     std::unique_ptr<Transport> taken;
     try {
@@ -79,7 +92,7 @@ void Greeter::start(std::unique_ptr<Transport> transport, std::string address, G
 }
 
 void Greeter::take_local(std::unique_ptr<Transport> transport) {
-  start(std::move(transport), "this host", [this](std::unique_ptr<Transport>& line) { greet_local(line); });
+  start(std::move(transport), From::socket, "this host", [this](std::unique_ptr<Transport>& line) { greet_local(line); });
 }
 
 void Greeter::take_tls(AcceptedTls accepted) {
@@ -90,7 +103,7 @@ void Greeter::take_tls(AcceptedTls accepted) {
     log_line("clients: " + std::string(error.what()));
   }
   if (client) return links_.take(std::move(accepted.transport), peer_of_client(client->name));
-  start(std::move(accepted.transport), accepted.address,
+  start(std::move(accepted.transport), From::stranger, accepted.address,
         [this, key = accepted.client, address = accepted.address](std::unique_ptr<Transport>& line) {
           greet_stranger(line, key, address);
         });
@@ -118,6 +131,7 @@ void Greeter::greet_relay(std::unique_ptr<Transport>& transport) {
   {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
     preamble = receive_relay_preamble(*transport);
+    send_relay_taken(*transport);
   }
   if (preamble.client && !clients_.by_name(*preamble.client)) {
     const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
@@ -131,20 +145,16 @@ void Greeter::greet_relay(std::unique_ptr<Transport>& transport) {
 // A key that no client has: it may enrol, with an invitation's secret, and is told so otherwise.
 void Greeter::greet_stranger(std::unique_ptr<Transport>& transport, const KeyFingerprint& key,
                              const std::string& address) {
-  Bytes first;
-  {
-    const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
-    first = read_exactly(*transport, magic_bytes);
-    if (is_link(first)) {
-      log_line("connection from " + address + ": its key is no client's: " + key.to_string());
-      return link::refuse(*transport,
-                          Error(ErrorCode::permission, "the target does not know this key, or it was revoked",
-                                key.to_string(),
-                                "enrol anew with a line of `vmferry-target client add`: vmferry enroll -"));
-    }
+  const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);  // for all of it, whatever it does
+  const Bytes first = read_exactly(*transport, magic_bytes);
+  if (is_link(first)) {
+    log_line("connection from " + address + ": its key is no client's: " + key.to_string());
+    return link::refuse(*transport,
+                        Error(ErrorCode::permission, "the target does not know this key, or it was revoked",
+                              key.to_string(),
+                              "enrol anew with a line of `vmferry-target client add`: vmferry enroll -"));
   }
   put_in_front(transport, first);
-  const Deadlines::Guard deadline(deadlines_, *transport, hello_timeout);
   answer_enrolment(*transport, key, address);
 }
 

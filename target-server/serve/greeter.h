@@ -1,7 +1,8 @@
 // Greeter: finds out what a connection that was just accepted carries, and hands it on: a plain session or a link to the
 // owner's, a relay's line to the link of the client that it names, a line with a known key to the link of that key's
 // client, an enrolment to the client book. Each is read on a thread of its own, within a deadline, so nobody delays
-// anybody; what nobody has a place for is dropped. Thread-safe.
+// anybody. Where too many strangers are being greeted, the one that has been for longest is dropped; of what comes over
+// the store's socket, which strangers cannot open, the next. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -23,7 +24,7 @@ namespace vmferry::target_server {
 class Greeter {
  public:
   static constexpr std::chrono::milliseconds hello_timeout{10'000};
-  static constexpr std::size_t greeted_max = 256;  // at a time
+  static constexpr std::size_t greeted_max = 256;  // at a time: over the socket, and strangers
 
   Greeter(store::Store& store, const access::ClientBook& clients, link::LinkServer& links, SessionPool& sessions)
       : store_(store), clients_(clients), links_(links), sessions_(sessions) {}
@@ -34,14 +35,18 @@ class Greeter {
   void take_tls(AcceptedTls accepted);
 
  private:
+  enum class From { socket, stranger };
   struct Greeting {
     std::unique_ptr<Transport> transport;
+    From from = From::socket;
     std::thread thread;
+    bool dropped = false;  // aborted, to make room
     bool done = false;
   };
   using Greet = std::function<void(std::unique_ptr<Transport>& transport)>;  // takes it over, or leaves it to be dropped
-  void start(std::unique_ptr<Transport> transport, std::string address, Greet greet);
-  void reap();  // under mutex_
+  void start(std::unique_ptr<Transport> transport, From from, std::string address, Greet greet);
+  void reap();                // under mutex_
+  bool make_room(From from);  // under mutex_
 
   void greet_local(std::unique_ptr<Transport>& transport);
   void greet_relay(std::unique_ptr<Transport>& transport);

@@ -14,6 +14,7 @@ constexpr std::chrono::seconds grace{10};
 ServeOptions with_server(const ServerOptions& options, access::ClientBook& clients) {
   ServeOptions session = options.session;
   session.backup_turns = std::make_shared<Turnstile>(options.backups_max);
+  session.deadlines = std::make_shared<Deadlines>();
   session.bind = [&clients](const std::string& client, const Uuid& uuid) { return clients.bind(client, uuid); };
   return session;
 }
@@ -47,7 +48,10 @@ Server::~Server() {
 }
 
 void Server::accept_local() try {
-  while (std::unique_ptr<Transport> transport = local_->accept()) greeter_.take_local(std::move(transport));
+  while (std::unique_ptr<Transport> transport = local_->accept()) {
+    sessions_.somebody_came();
+    greeter_.take_local(std::move(transport));
+  }
 } catch (const std::exception& error) {
   log_line(std::string("the socket: ") + error.what());
   stop();

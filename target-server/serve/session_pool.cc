@@ -16,6 +16,12 @@ std::string waiting_sentence(std::size_t before) {
                            " before this one";
 }
 
+std::size_t share_of_one(std::size_t places) { return places - places / 5; }
+
+bool is_same_client(const access::Access& one, const access::Access& other) {
+  return !one.is_owner() && !other.is_owner() && one.name() == other.name();
+}
+
 void refuse(Transport& transport) noexcept {
   try {
     wire::PacketWriter writer(transport);
@@ -37,6 +43,16 @@ std::size_t SessionPool::running() const {
   return static_cast<std::size_t>(std::ranges::count_if(sessions_, [](const Session& s) { return !s.done; }));
 }
 
+bool SessionPool::has_place(const access::Access& access) const {
+  const auto its = std::ranges::count_if(sessions_, [&](const Session& s) { return !s.done && is_same_client(s.access, access); });
+  return running() < limits_.sessions_max && static_cast<std::size_t>(its) < share_of_one(limits_.sessions_max);
+}
+
+bool SessionPool::may_wait(const access::Access& access) const {
+  const auto its = std::ranges::count_if(waiting_, [&](const Waiting& w) { return is_same_client(w.access, access); });
+  return waiting_.size() < limits_.waiting_max && static_cast<std::size_t>(its) < share_of_one(limits_.waiting_max);
+}
+
 void SessionPool::reap() {
   for (auto session = sessions_.begin(); session != sessions_.end();) {
     if (!session->done) {
@@ -53,8 +69,8 @@ void SessionPool::submit(std::unique_ptr<Transport> transport, access::Access ac
     const std::lock_guard guard(mutex_);
     reap();
     if (aborting_) return;
-    if (running() < limits_.sessions_max) return start(std::move(transport), std::move(access));
-    if (waiting_.size() < limits_.waiting_max) {
+    if (has_place(access)) return start(std::move(transport), std::move(access));
+    if (may_wait(access)) {
       waiting_.push_back({std::move(transport), std::move(access)});
       return tell_waiting();
     }
@@ -69,9 +85,11 @@ void SessionPool::start(std::unique_ptr<Transport> transport, access::Access acc
 
 void SessionPool::start_waiting() {
   bool started = false;
-  while (!aborting_ && !waiting_.empty() && running() < limits_.sessions_max) {
-    start(std::move(waiting_.front().transport), std::move(waiting_.front().access));
-    waiting_.pop_front();
+  while (!aborting_) {
+    const auto next = std::ranges::find_if(waiting_, [&](const Waiting& each) { return has_place(each.access); });
+    if (next == waiting_.end()) break;
+    start(std::move(next->transport), std::move(next->access));
+    waiting_.erase(next);
     started = true;
   }
   if (started) tell_waiting();
@@ -129,6 +147,11 @@ std::chrono::steady_clock::duration SessionPool::idle_for() const {
   const std::lock_guard guard(mutex_);
   if (running() + waiting_.size() > 0) return {};
   return std::chrono::steady_clock::now() - idle_since_;
+}
+
+void SessionPool::somebody_came() {
+  const std::lock_guard guard(mutex_);
+  idle_since_ = std::chrono::steady_clock::now();
 }
 
 bool SessionPool::wait_until_idle(std::chrono::milliseconds at_most) {

@@ -1,5 +1,6 @@
 // SessionPool: runs sessions, one thread each, at most sessions_max at a time; the others wait their turn in the order
-// in which they came, at most waiting_max of them, and are told so where they can be. Its destructor ends all of them.
+// in which they came, at most waiting_max of them, and are told so where they can be. One client has at most four fifths of
+// the places, so that none keeps all others out. Its destructor ends all of them.
 // Thread-safe.
 #pragma once
 
@@ -44,6 +45,7 @@ class SessionPool {
   void abort_all() noexcept;
   // Of no session: since when. For a server that ends when it is not needed.
   std::chrono::steady_clock::duration idle_for() const;
+  void somebody_came();  // whose session may be on its way: from now on it is idle anew
 
  private:
   struct Session {
@@ -58,6 +60,8 @@ class SessionPool {
   void serve(Session& session);
   void reap();  // under mutex_
   std::size_t running() const;  // under mutex_
+  bool has_place(const access::Access& access) const;  // under mutex_
+  bool may_wait(const access::Access& access) const;   // under mutex_
 
   store::Store& store_;
   const PoolLimits limits_;

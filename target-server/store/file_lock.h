@@ -26,7 +26,8 @@ class FileLock {
   std::filesystem::path path_;
 };
 
-// True where somebody holds the lock. Takes nothing, needs no write permission.
+// True where somebody holds the lock. Needs no write permission; shares the lock for the instant in which it is free, so
+// whoever takes it tries more than once.
 bool is_locked(const std::filesystem::path& file);
 
 // The writer's lock of a store: DIR/lock.

@@ -34,14 +34,15 @@ class Host:
 
 
 class Proxy:
-    """Between a client and the target: passes bytes on, until told to cut every line, or to break each after so many bytes."""
+    """Between a client and the target: passes bytes on, until told to cut every line, or what to do to the next ones: for each
+    that is accepted, one of `up` (bytes toward the target) and of `down` is taken."""
 
     def __init__(self, port):
         self.target = port
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.cut_after = None      # of the next lines: bytes toward the target
-        self.flip_at = None        # of the next line: this byte toward the target is flipped
+        self.up, self.down = [], []  # ("cut", after so many bytes) or ("flip", that byte), the next line's first
+        self.done = 0                # of these, so many have come to pass
         self.lines, self.passed, self.accepted = [], 0, 0
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.accept, daemon=True)
@@ -61,22 +62,24 @@ class Proxy:
             with self.lock:
                 self.accepted += 1
                 self.lines.append((client, server))
-                cut, self.cut_after = self.cut_after, None
-                flip, self.flip_at = self.flip_at, None
-            threading.Thread(target=self.carry, args=(client, server, cut, flip), daemon=True).start()
-            threading.Thread(target=self.carry, args=(server, client, None, None), daemon=True).start()
+                up = self.up.pop(0) if self.up else (None, 0)
+                down = self.down.pop(0) if self.down else (None, 0)
+            threading.Thread(target=self.carry, args=(client, server, *up), daemon=True).start()
+            threading.Thread(target=self.carry, args=(server, client, *down), daemon=True).start()
 
-    def carry(self, source, sink, cut, flip):
+    def carry(self, source, sink, what, at):
         total = 0
         try:
             while data := source.recv(65536):
-                if flip is not None and total <= flip < total + len(data):
-                    data = bytearray(data)
-                    data[flip - total] ^= 0x10
+                here = what is not None and total <= at < total + len(data)
+                if here:
+                    self.done += 1
+                    data = data[:at - total] if what == "cut" else bytes(
+                        byte ^ 0x10 if i == at - total else byte for i, byte in enumerate(data))
                 total += len(data)
                 self.passed += len(data)
                 sink.sendall(data)
-                if cut is not None and total >= cut:
+                if here and what == "cut":
                     break
             else:
                 sink.shutdown(socket.SHUT_WR)

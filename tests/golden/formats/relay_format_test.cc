@@ -18,5 +18,14 @@ TEST(FormatExamples, RelayPreamble) {
   }
 }
 
+TEST(FormatExamples, RelayTaken) {
+  const Bytes example = test::example_bytes("relay.md", "taken");
+  const auto [server, relay] = memory_transport();
+  send_relay_taken(*server);
+  Bytes sent(example.size() + 1);
+  sent.resize(relay->receive(sent));
+  EXPECT_EQ(to_hex(sent), to_hex(example));
+}
+
 }  // namespace
 }  // namespace vmferry::target_server

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <future>
 
 #include "protocol/error.h"
 #include "target-server/store/file_lock.h"
@@ -29,11 +30,17 @@ class ServerStartTest : public testing::Test {
   }
   Error failure(const ServerStart& start) {
     try {
-      connect_to_server(store_, start);
+      connect_to_server(store_, {}, start);
     } catch (const Error& error) {
       return error;
     }
     return Error(ErrorCode::failed, "it connected");
+  }
+  static RelayPreamble receive_preamble(Transport& transport) {
+    Bytes magic(4);
+    EXPECT_EQ(transport.receive(magic), magic.size());
+    EXPECT_EQ(ByteReader(magic).u32(), relay_magic);
+    return receive_relay_preamble(transport);
   }
   store::FileLock hold(const std::string& socket) {
     auto lock = store::FileLock::take(store_ / "lock", 1000, "held already");
@@ -48,8 +55,45 @@ class ServerStartTest : public testing::Test {
 TEST_F(ServerStartTest, TheServerThatHoldsTheLockIsConnectedToWhereverItListens) {
   const auto listener = listen_unix(directory_ / "elsewhere");
   const auto lock = hold(directory_ / "elsewhere");
-  const auto connection = connect_to_server(store_, script("exit 1"));
-  EXPECT_NE(listener->accept(), nullptr);
+  auto asking = std::async(std::launch::async, [&] { return connect_to_server(store_, {"web"}, script("exit 1")); });
+  const auto taken = listener->accept();
+  EXPECT_EQ(receive_preamble(*taken).client, "web");
+  send_relay_taken(*taken);
+  EXPECT_NE(asking.get(), nullptr);
+}
+
+// What a user saw: a backup that failed because the store's server was ending, idle or killed, in that very moment.
+TEST_F(ServerStartTest, AServerThatEndsWhileItIsAskedIsNotTakenForOneThatServes) {
+  auto listener = listen_unix(directory_ / "elsewhere");
+  std::optional<store::FileLock> lock = hold(directory_ / "elsewhere");
+  auto asking = std::async(std::launch::async, [&] { return connect_to_server(store_, {}, script("exit 1")); });
+  listener->accept()->abort();  // taken, and dropped before it was answered
+  auto half = listener->accept();
+  receive_preamble(*half);
+  half.reset();       // heard, and dropped
+  listener.reset();
+  listener = listen_unix(directory_ / "elsewhere");  // another one comes
+  const auto good = listener->accept();
+  receive_preamble(*good);
+  send_relay_taken(*good);
+  EXPECT_NE(asking.get(), nullptr);
+}
+
+TEST_F(ServerStartTest, AProgramThatHeldTheStoreForAMomentIsWaitedFor) {
+  const std::filesystem::path first = directory_ / "first";
+  const auto listener = listen_unix(directory_ / "socket");
+  // The first server finds the store busy; the second one is there.
+  auto asking = std::async(std::launch::async, [&] {
+    return connect_to_server(store_, {}, script("if mkdir " + first.string() +
+                                                R"(; then echo '{"error":{"code":"busy","message":"in use"}}'; exit 3; fi; )"
+                                                "flock " + (store_ / "lock").string() + " sh -c 'printf \"pid 1\\ncommand x\\nsocket " +
+                                                (directory_ / "socket").string() + "\\n\" >" + (store_ / "lock").string() +
+                                                R"(; echo {\"socket\":\"x\"}; exec >/dev/null; exec sleep 3')"));
+  });
+  const auto good = listener->accept();
+  receive_preamble(*good);
+  send_relay_taken(*good);
+  EXPECT_NE(asking.get(), nullptr);
 }
 
 TEST_F(ServerStartTest, AServerThatDoesNotStartSaysWhyInItsOwnWords) {
@@ -87,7 +131,7 @@ TEST_F(ServerStartTest, AServerThatHoldsTheLockAndNeverListensIsGivenUp) {
   const auto lock = hold(directory_ / "never");
   const Error error = failure(script("exit 1"));
   EXPECT_EQ(error.code(), ErrorCode::unreachable);
-  EXPECT_THAT(error.what(), HasSubstr("does not listen yet"));
+  EXPECT_THAT(error.what(), HasSubstr("does not answer yet"));
 }
 
 TEST_F(ServerStartTest, WhereNoStoreIsNothingIsStartedAndNoLogWritten) {

@@ -111,17 +111,28 @@ TEST_F(TlsListenerTest, ASecondConnectionIsNeverAResumedOne) {
   }
 }
 
-TEST_F(TlsListenerTest, AHundredPeersThatSayNothingDelayNobody) {
-  std::vector<OwnedSocket> silent;
+TEST_F(TlsListenerTest, PeersThatSayNothingGiveWayToAGoodOneLongBeforeTheirTimeIsOver) {
   TlsListenOptions options;
-  options.handshakes_max = 101;
+  options.handshake_timeout = std::chrono::hours(1);
+  options.give_way_after = std::chrono::milliseconds(10);
+  options.handshakes_max = 20;
   listener_ = listen_tls({"127.0.0.1", 0}, target_identity(), options);
+  std::vector<OwnedSocket> silent;
   for (int i = 0; i < 100; ++i) silent.push_back(plain_connection());
   expect_a_good_peer_is_next();
+  std::array<std::byte, 1> into{};
+  for (int i = 0; i < 81; ++i) {  // who came first went first
+    pollfd gone = {silent[static_cast<std::size_t>(i)].get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&gone, 1, 10'000), 1) << i;
+    EXPECT_EQ(error_of([&] { receive_some(gone.fd, into); }).code(), ErrorCode::unreachable);
+  }
+  pollfd stays = {silent[99].get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&stays, 1, 0), 0) << "nobody needed its place";
 }
 
 TEST_F(TlsListenerTest, SilentPeersAreDroppedAfterTheirTimeThoughTheyFillTheRoom) {
   TlsListenOptions options;
+  options.give_way_after = std::chrono::hours(1);
   options.handshakes_max = 3;
   options.handshake_timeout = std::chrono::milliseconds(200);
   listener_ = listen_tls({"127.0.0.1", 0}, target_identity(), options);
@@ -184,6 +195,9 @@ TEST_F(TlsListenerTest, APortThatIsTakenIsBusy) {
 TEST_F(TlsListenerTest, AnAddressThatIsNotOurs) {
   EXPECT_EQ(error_of([&] { listen_tls({"192.0.2.1", 0}, target_identity()); }).code(), ErrorCode::not_found);
   EXPECT_EQ(error_of([&] { listen_tls({"", 0}, target_identity()); }).code(), ErrorCode::usage);
+  const Error unknown = error_of([&] { listen_tls({"no-such-host.invalid", 7447}, target_identity()); });
+  EXPECT_EQ(unknown.code(), ErrorCode::not_found);
+  EXPECT_THAT(unknown.what(), testing::AllOf(HasSubstr("cannot listen"), HasSubstr("no-such-host.invalid:7447"), HasSubstr("[::] for all")));
 }
 
 TEST_F(TlsListenerTest, AllAddressesMeansIpv4AndIpv6) {
