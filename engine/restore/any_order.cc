@@ -104,6 +104,7 @@ void AnyOrderRestore::lose(const MapEntry& entry, const Error& why) {
 
 // The restore ends here. What came is not to come again.
 void AnyOrderRestore::write_what_arrived() noexcept {
+  chunks_.stop();
   try {
     while (const auto arrival = chunks_.take_arrived()) write(*arrival);
   } catch (...) {  // why the restore ends is known already

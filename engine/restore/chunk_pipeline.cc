@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
+#include <limits>
 #include <mutex>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -14,6 +16,9 @@ namespace {
 // that one is always on its way while the next is gathered.
 constexpr std::size_t batch_chunks_max = 4096;
 constexpr std::size_t waiting_chunks_max = 4 * batch_chunks_max;
+// Of a batch that failed the rest is asked for in so many parts, and so on: one bad chunk costs little of the others.
+constexpr std::size_t parts_of_failed = 64;
+constexpr std::size_t batches_open_max = 8;  // a session has places for twice as many: asking never waits
 
 }  // namespace
 
@@ -24,7 +29,7 @@ struct ChunkPipeline::Arrivals {
   std::size_t bytes = 0;                              // of all that arrived and has uses left
   std::size_t waiting = 0, waiting_bytes = 0;         // asked for, not arrived
   struct Batch {
-    std::size_t left = 0;  // chunks that have not arrived
+    std::size_t size = 0, left = 0;  // chunks; those that have not arrived
     std::size_t left_bytes = 0;
     bool done = false;
     std::exception_ptr error = nullptr;
@@ -33,28 +38,37 @@ struct ChunkPipeline::Arrivals {
   bool abandoned = false;
 };
 
-ChunkPipeline::ChunkPipeline(target::TargetSession& session, std::size_t memory_bytes)
+ChunkPipeline::ChunkPipeline(target::TargetSession& session, std::size_t memory_bytes, Order order)
     : session_(session),
+      order_(order),
       window_bytes_(memory_bytes / 3 * 2),
-      batch_bytes_(window_bytes_ / 2),
+      batch_bytes_(order == Order::of_use ? window_bytes_ / 2 : std::numeric_limits<std::size_t>::max()),
       arrivals_(std::make_shared<Arrivals>()),
       used_(memory_bytes / 3) {}
 
 ChunkPipeline::~ChunkPipeline() {
+  stop();
+  const std::lock_guard lock(arrivals_->mutex);
+  arrivals_->contents.clear();
+}
+
+void ChunkPipeline::stop() noexcept {
   const std::lock_guard lock(arrivals_->mutex);
   arrivals_->abandoned = true;
-  arrivals_->contents.clear();
+  arrivals_->changed.notify_all();
 }
 
 bool ChunkPipeline::has_room() const {
   const std::lock_guard lock(arrivals_->mutex);
+  if (order_ == Order::of_arrival)
+    return again_.empty() && arrivals_->waiting + pending_.size() < waiting_chunks_max;
   return arrivals_->bytes + held_bytes_ + arrivals_->waiting_bytes + pending_bytes_ < window_bytes_ &&
          arrivals_->waiting + pending_.size() < waiting_chunks_max;
 }
 
 bool ChunkPipeline::is_waiting() const {
   const std::lock_guard lock(arrivals_->mutex);
-  return arrivals_->waiting > 0 || !arrivals_->contents.empty() || !failed_.empty();
+  return arrivals_->waiting > 0 || !arrivals_->contents.empty() || !again_.empty() || !failed_.empty();
 }
 
 void ChunkPipeline::ask(const ChunkId& id, std::uint64_t bytes_expected) {
@@ -65,7 +79,6 @@ void ChunkPipeline::ask(const ChunkId& id, std::uint64_t bytes_expected) {
     found->second.content = std::move(content);
     return;
   }
-  found->second.batch = next_batch_;
   pending_.push_back(id);
   pending_bytes_ += static_cast<std::size_t>(bytes_expected);
   if (pending_.size() == batch_chunks_max || pending_bytes_ >= batch_bytes_) send_pending();
@@ -73,16 +86,23 @@ void ChunkPipeline::ask(const ChunkId& id, std::uint64_t bytes_expected) {
 
 void ChunkPipeline::send_pending() {
   if (pending_.empty()) return;
+  send(std::exchange(pending_, {}), std::exchange(pending_bytes_, 0));
+}
+
+void ChunkPipeline::send(std::vector<ChunkId> ids, std::size_t bytes) {
   const std::size_t batch = next_batch_++;
+  for (const ChunkId& id : ids) wanted_.at(id).batch = batch;
   {
     const std::lock_guard lock(arrivals_->mutex);
-    arrivals_->batches[batch] = {.left = pending_.size(), .left_bytes = pending_bytes_};
-    arrivals_->waiting += pending_.size();
-    arrivals_->waiting_bytes += pending_bytes_;
+    arrivals_->batches[batch] = {.size = ids.size(), .left = ids.size(), .left_bytes = bytes};
+    arrivals_->waiting += ids.size();
+    arrivals_->waiting_bytes += bytes;
   }
-  auto use = [arrivals = arrivals_, batch](const ChunkId& id, ByteView content) {
+  const std::size_t bytes_max = order_ == Order::of_use ? std::numeric_limits<std::size_t>::max() : window_bytes_;
+  auto use = [arrivals = arrivals_, batch, bytes_max](const ChunkId& id, ByteView content) {
     auto copy = std::make_shared<const Bytes>(content.begin(), content.end());
-    const std::lock_guard lock(arrivals->mutex);
+    std::unique_lock lock(arrivals->mutex);
+    arrivals->changed.wait(lock, [&] { return arrivals->bytes < bytes_max || arrivals->abandoned; });
     const auto found = arrivals->batches.find(batch);
     if (arrivals->abandoned || found == arrivals->batches.end() || found->second.left == 0) return;
     if (!arrivals->contents.emplace(id, std::move(copy)).second) return;
@@ -105,9 +125,7 @@ void ChunkPipeline::send_pending() {
     if (!error) arrivals->batches.erase(found);
     arrivals->changed.notify_all();
   };
-  session_.fetch(std::move(pending_), std::move(use), std::move(done));
-  pending_.clear();
-  pending_bytes_ = 0;
+  session_.fetch(std::move(ids), std::move(use), std::move(done));
 }
 
 SharedBytes ChunkPipeline::take(const ChunkId& id) {
@@ -117,7 +135,7 @@ SharedBytes ChunkPipeline::take(const ChunkId& id) {
   const bool last_use = --wanted.uses == 0;
   SharedBytes content = wanted.content;
   if (!content) {
-    if (wanted.batch == next_batch_) send_pending();
+    if (wanted.batch == not_sent) send_pending();
     try {
       content = wait_for(id, wanted.batch);
     } catch (...) {
@@ -168,6 +186,7 @@ std::optional<ChunkPipeline::Arrival> ChunkPipeline::take_arrived() {
     content = std::move(first->second);
     arrivals_->bytes -= content->size();
     arrivals_->contents.erase(first);
+    arrivals_->changed.notify_all();
   }
   return taken(id, std::move(content));
 }
@@ -177,16 +196,17 @@ ChunkPipeline::Arrival ChunkPipeline::take_any() {
   while (true) {
     if (auto arrival = take_arrived()) return std::move(*arrival);
     if (!failed_.empty()) {
-      const ChunkId id = failed_.back();
+      const auto [id, why] = std::move(failed_.back());
       failed_.pop_back();
+      wanted_.erase(id);
       try {
-        return taken(id, std::make_shared<const Bytes>(get_chunk(session_.chunks(), id)));
+        std::rethrow_exception(why);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::damaged) throw;
-        wanted_.erase(id);
         return {id, nullptr, error};
       }
     }
+    send_again();
     if (!wait_for_any()) send_pending();
   }
 }
@@ -206,16 +226,40 @@ bool ChunkPipeline::wait_for_any() {
   });
   if (!arrivals_->contents.empty()) return true;
   gather_failed();
-  return arrivals_->waiting > 0 || !failed_.empty();
+  return arrivals_->waiting > 0 || !again_.empty() || !failed_.empty();
 }
 
 // Under the arrivals' mutex, with nothing left of what arrived.
 void ChunkPipeline::gather_failed() {
+  std::unordered_map<std::size_t, std::vector<ChunkId>> rest;
   for (const auto& [id, wanted] : wanted_) {
     const auto batch = arrivals_->batches.find(wanted.batch);
-    if (batch != arrivals_->batches.end() && batch->second.done) failed_.push_back(id);
+    if (batch != arrivals_->batches.end() && batch->second.done) rest[wanted.batch].push_back(id);
+  }
+  for (const auto& [number, ids] : rest) {
+    const Arrivals::Batch& batch = arrivals_->batches.at(number);
+    if (batch.size == 1) {
+      failed_.emplace_back(ids.front(), batch.error);
+      continue;
+    }
+    const std::size_t part = std::max<std::size_t>(1, batch.size / parts_of_failed);
+    for (std::size_t at = 0; at < ids.size(); at += part) {
+      const auto ids_of_part = std::span(ids).subspan(at, std::min(part, ids.size() - at));
+      again_.emplace_back(ids_of_part.begin(), ids_of_part.end());
+    }
   }
   std::erase_if(arrivals_->batches, [](const auto& batch) { return batch.second.done; });
+}
+
+void ChunkPipeline::send_again() {
+  const auto has_place = [&] {
+    const std::lock_guard lock(arrivals_->mutex);
+    return arrivals_->batches.size() < batches_open_max;
+  };
+  while (!again_.empty() && has_place()) {
+    send(std::move(again_.back()), 0);
+    again_.pop_back();
+  }
 }
 
 }  // namespace vmferry::restore

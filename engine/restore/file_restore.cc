@@ -9,8 +9,11 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t items_max = 1024;       // of a batch
-constexpr std::size_t batches_ahead = 3;
+// Files were backed up in the order of their records, and lie so in the target's frames. In the order of their names each
+// batch would need a chunk here and there of all frames, and a frame comes whole each time.
+constexpr std::size_t gathered_max = 16 * 1024;
+constexpr std::size_t items_max = 4096;       // of a batch
+constexpr std::size_t batches_ahead = 2;
 constexpr std::size_t runs_max = 256 * 1024;  // of the records of all batches
 constexpr std::size_t path_bytes_max = 1 << 20;
 // Excluded files are excluded whole: their beginning tells. What it does not tell, the read refuses.
@@ -56,9 +59,7 @@ FileRestore::FileRestore(Parts parts) : to_(parts), paths_(parts.options.spool_d
 
 void FileRestore::add(const NameEntry& entry, const std::string& place, const std::string& name) {
   items_.push_back({entry, place, name, std::nullopt});
-  if (items_.size() < items_max) return;
-  plan();
-  while (planned_.size() > batches_ahead) restore_oldest();
+  if (items_.size() == gathered_max) plan_gathered();
 }
 
 void FileRestore::add_directory(const NameEntry& entry, const std::string& place, const std::string& name) {
@@ -68,13 +69,22 @@ void FileRestore::add_directory(const NameEntry& entry, const std::string& place
 }
 
 void FileRestore::flush() {
-  plan();
+  plan_gathered();
   while (!planned_.empty()) restore_oldest();
 }
 
-void FileRestore::plan() {
-  if (items_.empty()) return;
+void FileRestore::plan_gathered() {
   std::vector<Item> items = std::exchange(items_, {});
+  std::ranges::stable_sort(items, {}, [](const Item& item) { return mft_record_number(item.entry.record); });
+  for (auto first = items.begin(); first != items.end();) {
+    const auto last = first + std::min<std::ptrdiff_t>(items_max, items.end() - first);
+    plan({std::move_iterator(first), std::move_iterator(last)});
+    while (planned_.size() > batches_ahead) restore_oldest();
+    first = last;
+  }
+}
+
+void FileRestore::plan(std::vector<Item> items) {
   if (!ranges_loaded_) to_.ranges.load(to_.index);
   std::vector<MftReference> records;
   for (const Item& item : items) records.push_back(item.entry.record);

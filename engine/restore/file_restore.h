@@ -1,6 +1,7 @@
-// FileRestore: files and directories of one volume into an OutputTree. What is found in the file index is gathered to
-// batches; while one is restored, the next ones are planned already and their chunks are on their way. Memory does not grow
-// with the number of files, but for their hard links and directories. One thread.
+// FileRestore: files and directories of one volume into an OutputTree. What is found in the file index is gathered, and
+// restored in batches, in the order in which it was backed up; while one is restored, the next ones are planned already and
+// their chunks are on their way. Memory does not grow with the number of files, but for their hard links and
+// directories. One thread.
 #pragma once
 
 #include <atomic>
@@ -72,7 +73,8 @@ class FileRestore {
     std::uint64_t plan_end = 0;  // a place in the image's plan
   };
 
-  void plan();
+  void plan_gathered();
+  void plan(std::vector<Item> items);
   void plan_batch(std::vector<Item> items, std::size_t runs);
   void restore_oldest();
   void restore(const Item& item);

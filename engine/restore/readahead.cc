@@ -11,10 +11,10 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t piece_bytes_max = 8u << 20;     // as the ranges tell; asked for together
-constexpr std::size_t piece_ranges_max = 2048;
+constexpr std::uint64_t piece_bytes_max = 16u << 20;    // as the ranges tell; asked for together
+constexpr std::size_t piece_ranges_max = 8192;
 constexpr std::uint64_t look_up_bytes_max = 64u << 20;  // looked up in the map together
-constexpr std::size_t look_up_ranges_max = 4096;
+constexpr std::size_t look_up_ranges_max = 16384;
 
 KeyRange keys_of(const ByteRange& range) {
   const auto key = [](std::uint64_t offset) {

@@ -11,15 +11,6 @@
 namespace vmferry::restore {
 namespace {
 
-// What a disk is restored from: its map, on its way from the beginning on, and its chunks.
-struct Pulled {
-  Pulled(const PointDisk& disk, const DiskRestoreOptions& options, target::TargetSession& session)
-      : map(disk, session.chunks()), chunks(session, options.memory_bytes) {}
-
-  MapAhead map;
-  ChunkPipeline chunks;
-};
-
 // A restore that was done when its process was killed, or a machine's disk before the one that it was killed in.
 // Error{exists} where the disk is not what would be restored.
 void keep_finished_disk(const PointDisk& disk, const std::filesystem::path& output, disk::OutputFormat format,
@@ -28,9 +19,10 @@ void keep_finished_disk(const PointDisk& disk, const std::filesystem::path& outp
   try {
     const std::unique_ptr<disk::Disk> there = disk::open_disk(output);
     if (disk::same_format(there->description()) != format) throw OtherContent{};
-    Pulled pulled(disk, options, session);
+    MapAhead map(disk, session.chunks());
+    ChunkPipeline chunks(session, options.memory_bytes, ChunkPipeline::Order::of_arrival);
     const auto compared = compare_with(*there, disk.size_bytes, session.facts().domain_key);
-    AnyOrderRestore(pulled.chunks, *compared, tally, options).run(pulled.map);
+    AnyOrderRestore(chunks, *compared, tally, options).run(map);
     for (const disk::DiskFile& file : there->files()) result.outputs.push_back(file.path);
     result.reused_bytes += disk.bytes.data;
   } catch (const OtherContent&) {
@@ -40,13 +32,15 @@ void keep_finished_disk(const PointDisk& disk, const std::filesystem::path& outp
 }
 
 void fill(disk::DiskWriter& writer, const PointDisk& disk, std::uint64_t output_bytes, const DiskRestoreOptions& options,
-          const DomainKey& key, Pulled& pulled, RestoreTally& tally) {
+          target::TargetSession& session, MapAhead& map, RestoreTally& tally) {
   if (disk::PlacedContent* const placed = writer.placed()) {
-    const auto output = write_to(*placed, disk.size_bytes, key);
-    return AnyOrderRestore(pulled.chunks, *output, tally, options).run(pulled.map);
+    const auto output = write_to(*placed, disk.size_bytes, session.facts().domain_key);
+    ChunkPipeline chunks(session, options.memory_bytes, ChunkPipeline::Order::of_arrival);
+    return AnyOrderRestore(chunks, *output, tally, options).run(map);
   }
   SectorWriter sectors(writer, output_bytes);
-  InOrderRestore(pulled.chunks, sectors, tally).run(pulled.map);
+  ChunkPipeline chunks(session, options.memory_bytes, ChunkPipeline::Order::of_use);
+  InOrderRestore(chunks, sectors, tally).run(map);
 }
 
 void report_damage(const RestoreTally& tally, const PointDisk& disk, const std::filesystem::path& output,
@@ -78,13 +72,13 @@ void restore_disk(const PointDisk& disk, const std::filesystem::path& output, di
                                description_of(disk)};
   const bool was_begun = options.resume && is_there(disk::OutputFile::partial_path_of(output));
   // First: a map that cannot be read leaves nothing behind.
-  Pulled pulled(disk, options, session);
+  MapAhead map(disk, session.chunks());
   const std::unique_ptr<disk::DiskWriter> writer =
       disk::create_disk(output, format, shape, {.overwrite = options.force, .resume = options.resume});
   if (was_begun && writer->placed() == nullptr)
     result.notes.push_back(disk.key + " was restored anew: of an unfinished disk in this format nothing can be kept (of "
                                       "flat and raw ones it can)");
-  fill(*writer, disk, shape.size_bytes, options, session.facts().domain_key, pulled, tally);
+  fill(*writer, disk, shape.size_bytes, options, session, map, tally);
   result.written_bytes += tally.written_bytes();
   result.reused_bytes += tally.kept_bytes();
   if (!tally.damage().empty()) return report_damage(tally, disk, output, events, result);

@@ -162,7 +162,7 @@ class PullVerification {
   }
 
   void pull(ExternalSorter<ChunkUse, ByOrder>& firsts, std::uint64_t total) {
-    ChunkPipeline chunks(session_, options_.memory_bytes / 2);
+    ChunkPipeline chunks(session_, options_.memory_bytes / 2, ChunkPipeline::Order::of_use);
     std::deque<ChunkUse> ahead;
     bool ended = false;
     std::uint64_t done = 0;

@@ -85,6 +85,17 @@ TEST_F(SmallFiles, ADirectoryOfTenThousand) {
   RecordProperty("round_trips", static_cast<int>(round_trips));
 }
 
+// Their order on the disk is not that of their names, and a frame comes whole whenever one chunk of it is asked for.
+TEST_F(SmallFiles, AllOfADisksFilesCostLittleMoreThanTheDisk) {
+  target::TargetSession& session = target_.session();
+  const RestoreResult files =
+      restore_files(point_, {"", "/Users/Ann"}, directory_ / "out", options(), session, no_events, not_cancelled);
+  DiskRestoreOptions o = options();
+  o.format = disk::OutputFormat::raw;
+  const RestoreResult disk = restore_machine(point_, directory_ / "out.raw", o, session, no_events, not_cancelled);
+  EXPECT_LT(files.received_bytes, disk.received_bytes + disk.received_bytes / 4);
+}
+
 TEST_F(SmallFiles, ListingThem) {
   std::size_t rows = 0;
   const unsigned round_trips = count([&](target::TargetSession& session) {
