@@ -80,21 +80,10 @@ void ServerSession::commit_replica(std::uint64_t request) {
     malformed("the point is not one of the machine that is open");
   peer_.access.check_replicate(point.machine_name);
 
-  open.intake.drain();
-  store_.sync();  // so that everything that arrived can be read back
-  drop_bases_that_lost();
   messages::Control answer;
   answer.set_request(request);
   messages::Committed& committed = *answer.mutable_committed();
-  const std::vector<ChunkId> missing = missing_chunks(store_, point, open.bases);
-  const IntakeCounts counts = open.intake.counts();
-  committed.set_stored_bytes(counts.stored_bytes);
-  committed.set_deltas(counts.deltas);
-  committed.set_delta_chunks(counts.delta_chunks);
-  committed.set_whole_again(counts.whole_again);
-  for (const ChunkId& id : missing) committed.add_missing(wire::to_field(id.view()));
-  if (missing.empty()) {
-    store_.sync();  // what the check found may be another session's, and not durable yet
+  if (all_is_there(point, committed)) {
     store_.add_replica_point(encoded);
     // The next point is a small step from this one. Its chunks stay while the lease lives, whichever points it names.
     open.bases.insert(open.bases.begin(), std::move(point));

@@ -188,6 +188,22 @@ void ServerSession::open_backup(const messages::Control& question) {
   wire::send_control(writer_, answer);
 }
 
+bool ServerSession::all_is_there(const RestorePoint& point, messages::Committed& committed) {
+  Backup& open = backup();
+  open.intake.drain();
+  store_.sync();  // so that everything that arrived can be read back
+  drop_bases_that_lost();
+  const std::vector<ChunkId> missing = missing_chunks(store_, point, open.bases);
+  const IntakeCounts counts = open.intake.counts();
+  committed.set_stored_bytes(counts.stored_bytes);
+  committed.set_deltas(counts.deltas);
+  committed.set_delta_chunks(counts.delta_chunks);
+  committed.set_whole_again(counts.whole_again);
+  for (const ChunkId& id : missing) committed.add_missing(wire::to_field(id.view()));
+  if (missing.empty()) store_.sync();  // what the check found may be another session's, and not durable yet
+  return missing.empty();
+}
+
 // What was found lost while the backup ran, maybe by its own deltas: what a base reaches of it is to be answered as
 // missing, and so must be looked up.
 void ServerSession::drop_bases_that_lost() {
@@ -220,21 +236,10 @@ void ServerSession::commit(std::uint64_t request) {
       point.machine_name != open.machine_name || point.domain_uuid != store_.domain().uuid)
     malformed("the point is not one of the backup that is open");
 
-  open.intake.drain();
-  store_.sync();  // so that everything that arrived can be read back
-  drop_bases_that_lost();
   messages::Control answer;
   answer.set_request(request);
   messages::Committed& committed = *answer.mutable_committed();
-  const std::vector<ChunkId> missing = missing_chunks(store_, point, open.bases);
-  const IntakeCounts counts = open.intake.counts();
-  committed.set_stored_bytes(counts.stored_bytes);
-  committed.set_deltas(counts.deltas);
-  committed.set_delta_chunks(counts.delta_chunks);
-  committed.set_whole_again(counts.whole_again);
-  for (const ChunkId& id : missing) committed.add_missing(wire::to_field(id.view()));
-  if (missing.empty()) {
-    store_.sync();  // what the check found may be another session's, and not durable yet
+  if (all_is_there(point, committed)) {
     const RestorePoint stored = store_.add_point(point);
     store_.unpin(peer_.client_uuid, point.machine_uuid);
     backup_.reset();

@@ -63,6 +63,8 @@ class ServerSession {
   void open_replica(const messages::Control& question);
   void commit_replica(std::uint64_t request);
   void drop_bases_that_lost();
+  // All that the point reaches, on the disk. Fills in what an answer to a commit says either way.
+  bool all_is_there(const RestorePoint& point, messages::Committed& committed);
   void keep_what_arrived() noexcept;
   Backup& backup();
   bool both_have(std::uint64_t feature) const noexcept { return (peer_.features & feature) != 0; }
