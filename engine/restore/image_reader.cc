@@ -60,9 +60,12 @@ bool ImageReader::read_ahead(std::uint64_t offset, std::span<std::byte> into, Le
 bool ImageReader::is_near(std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = offset + length;
   std::optional<MapEntry> entry = map_.at(offset);
-  for (; entry && entry->disk.offset < end; entry = map_.next())
+  while (entry && entry->disk.offset < end) {
     if (entry->kind == MapKind::data && !chunks_.contains(entry->chunk) && !readahead_.is_planned(entry->disk.offset))
       return false;
+    if (entry->disk.end() >= end) break;  // what follows may lie in a node that nobody planned
+    entry = map_.next();
+  }
   return true;
 }
 
@@ -95,6 +98,7 @@ std::optional<MapKind> ImageReader::left_out(std::span<const ByteRange> ranges, 
     while (entry && entry->disk.offset < range.end()) {
       if (entry->kind == MapKind::free || entry->kind == MapKind::excluded) return entry->kind;
       if (--entries_max == 0) return std::nullopt;
+      if (entry->disk.end() >= range.end()) break;  // what follows may lie in a node that nobody planned
       entry = map_.next();
     }
   }

@@ -81,7 +81,7 @@ TEST_F(SmallFiles, ADirectoryOfTenThousand) {
   });
   EXPECT_EQ(result.files, 10'000u);
   EXPECT_TRUE(bytes_of(directory_ / "out/Ann/3/17/45.txt") == test::text_bytes(17'045, 3000));
-  EXPECT_LE(round_trips, 40u);
+  EXPECT_LE(round_trips, 20u);
   RecordProperty("round_trips", static_cast<int>(round_trips));
 }
 
