@@ -74,6 +74,7 @@ void SessionSource::get(std::span<const ChunkId> ids, const Use& use) {
   const auto call = std::make_shared<QueuedCall>(key_);
   std::unique_ptr<FrameOpener> opener;
   std::size_t requests = 0;  // started, and their end not taken from the queue
+  bool stopped = false;      // by the caller, or by content that is not what it should be
   while (true) {
     while (!rest.empty() && requests < requests_per_call_max && !call->failure()) {
       const auto some = rest.first(std::min(rest.size(), fetch_ids_per_request_max));
@@ -84,7 +85,7 @@ void SessionSource::get(std::span<const ChunkId> ids, const Use& use) {
     if (requests == 0) break;
     const Arrived arrived = call->take();
     if (arrived.request_ended) --requests;
-    if (call->failure()) continue;  // only the ends count now
+    if (stopped) continue;  // only the ends count now. Of a session that broke, what had come is used all the same
     try {
       for (const auto& [id, content] : arrived.chunks) use(id, content);
       if (!arrived.frame.empty()) {
@@ -93,6 +94,7 @@ void SessionSource::get(std::span<const ChunkId> ids, const Use& use) {
       }
     } catch (...) {
       call->fail(std::current_exception());
+      stopped = true;
     }
   }
   if (opener) put_back(std::move(opener));
