@@ -12,6 +12,7 @@ namespace {
 // Files were backed up in the order of their records, and lie so in the target's frames. In the order of their names each
 // batch would need a chunk here and there of all frames, and a frame comes whole each time.
 constexpr std::size_t gathered_max = 16 * 1024;
+constexpr std::size_t gathered_path_bytes_max = 16u << 20;  // a guest's directories may be as deep as it likes
 constexpr std::size_t items_max = 4096;       // of a batch
 constexpr std::size_t batches_ahead = 2;
 constexpr std::size_t runs_max = 256 * 1024;  // of the records of all batches
@@ -59,7 +60,8 @@ FileRestore::FileRestore(Parts parts) : to_(parts), paths_(parts.options.spool_d
 
 void FileRestore::add(const NameEntry& entry, const std::string& place, const std::string& name) {
   items_.push_back({entry, place, name, std::nullopt});
-  if (items_.size() == gathered_max) plan_gathered();
+  gathered_path_bytes_ += place.size() + name.size();
+  if (items_.size() == gathered_max || gathered_path_bytes_ >= gathered_path_bytes_max) plan_gathered();
 }
 
 void FileRestore::add_directory(const NameEntry& entry, const std::string& place, const std::string& name) {
@@ -75,6 +77,7 @@ void FileRestore::flush() {
 
 void FileRestore::plan_gathered() {
   std::vector<Item> items = std::exchange(items_, {});
+  gathered_path_bytes_ = 0;
   std::ranges::stable_sort(items, {}, [](const Item& item) { return mft_record_number(item.entry.record); });
   for (auto first = items.begin(); first != items.end();) {
     const auto last = first + std::min<std::ptrdiff_t>(items_max, items.end() - first);

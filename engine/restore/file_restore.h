@@ -84,7 +84,8 @@ class FileRestore {
   void count_streams(const Item& item);
 
   Parts to_;
-  std::vector<Item> items_;
+  std::vector<Item> items_;  // gathered
+  std::size_t gathered_path_bytes_ = 0;
   std::deque<Batch> planned_;
   std::size_t planned_runs_ = 0;
   bool ranges_loaded_ = false;
