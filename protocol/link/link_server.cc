@@ -4,6 +4,7 @@
 #include <list>
 #include <map>
 
+#include "protocol/fair_share.h"
 #include "protocol/link/greeting.h"
 #include "protocol/link/link_end.h"
 
@@ -64,9 +65,6 @@ class TargetLinkEnd final : public TargetLink {
   const Links::Key key_;
   const std::shared_ptr<LinkEnd> end_;
 };
-
-// One peer has at most so many of the links, so that none keeps all others out.
-std::size_t share_of_one(std::size_t links) { return links - links / 5; }
 
 // Takes as long for secrets that differ in their first byte as in their last.
 bool same_secret(const Secret& one, const Secret& other) noexcept {

@@ -4,6 +4,7 @@
 
 #include "protocol/control.h"
 #include "protocol/error.h"
+#include "protocol/fair_share.h"
 #include "protocol/link/link.h"
 #include "target-server/serve/log.h"
 
@@ -15,8 +16,6 @@ std::string waiting_sentence(std::size_t before) {
                      : "the target is busy: " + std::to_string(before) + (before == 1 ? " session is" : " sessions are") +
                            " before this one";
 }
-
-std::size_t share_of_one(std::size_t places) { return places - places / 5; }
 
 bool is_same_client(const access::Access& one, const access::Access& other) {
   return !one.is_owner() && !other.is_owner() && one.name() == other.name();

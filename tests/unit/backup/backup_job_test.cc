@@ -2,9 +2,8 @@
 #include <set>
 
 #include "engine/backup/backup_job.h"
-#include "protocol/frame.h"
 #include "tests/support/content.h"
-#include "tests/unit/backup/backup_fixture.h"
+#include "tests/unit/backup/sent_ids.h"
 
 namespace vmferry::backup {
 namespace {
@@ -15,21 +14,6 @@ class PhaseCounter final : public BackupEvents {
  public:
   void phase(const std::string& name) override { ++phases_[name]; }
   std::map<std::string, unsigned> phases_;
-};
-
-// Keeps the ids of what was sent whole.
-class SentIds final : public WrappedSession {
- public:
-  using WrappedSession::WrappedSession;
-  void send_frame(ByteView frame) override {
-    {
-      const std::lock_guard lock(mutex_);
-      for (const FrameChunk& chunk : parse_frame(frame).chunks) ids_.push_back(chunk.id);
-    }
-    real_.send_frame(frame);
-  }
-  std::mutex mutex_;
-  std::vector<ChunkId> ids_;
 };
 
 // The target commits, and goes away before it says so.

@@ -3,10 +3,9 @@
 #include <set>
 
 #include "engine/backup/backup_job.h"
-#include "protocol/frame.h"
 #include "target-server/receive/serve_session.h"
 #include "tests/support/content.h"
-#include "tests/unit/backup/backup_fixture.h"
+#include "tests/unit/backup/sent_ids.h"
 
 namespace vmferry::backup {
 namespace {
@@ -17,21 +16,6 @@ constexpr std::size_t chunk_bytes_max = 256 * KiB;
 // Of a session beside its frames: the handshake, the opening, offers of all chunks, the point; and the trees.
 constexpr std::size_t overhead_bytes = 40'000;
 constexpr unsigned cuts_min = 100;
-
-// What was sent in frames: ids of the chunks.
-class SentFrames final : public WrappedSession {
- public:
-  using WrappedSession::WrappedSession;
-  void send_frame(ByteView frame) override {
-    {
-      const std::lock_guard lock(mutex_);
-      for (const FrameChunk& chunk : parse_frame(frame).chunks) ids_.push_back(chunk.id);
-    }
-    real_.send_frame(frame);
-  }
-  std::mutex mutex_;
-  std::vector<ChunkId> ids_;
-};
 
 // A session whose line breaks after so many bytes have come to the target.
 class BreakingSession {
@@ -100,7 +84,7 @@ class InterruptedBackup : public BackupTest {
           random.below(4) == 0 ? random.size_between(200, received_max) : random.below(received_max);
       try {
         BreakingSession breaking(*store_, {catalog_->client().uuid, "host1"}, breaks_after);
-        SentFrames session(breaking.session());
+        SentIds session(breaking.session());
         try {
           point = job.run(session);
         } catch (const Error& error) {
