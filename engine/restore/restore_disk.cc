@@ -24,7 +24,7 @@ void keep_finished_disk(const PointDisk& disk, const std::filesystem::path& outp
     const auto compared = compare_with(*there, disk.size_bytes, session.facts().domain_key);
     AnyOrderRestore(chunks, *compared, tally, options).run(map);
     for (const disk::DiskFile& file : there->files()) result.outputs.push_back(file.path);
-    result.reused_bytes += disk.bytes.data;
+    result.reused_bytes += tally.kept_bytes() + tally.written_bytes();  // found equal to what came
   } catch (const OtherContent&) {
     throw Error(ErrorCode::exists, "the output is there already, and is not what would be restored", output.string(),
                 "--force overwrites it");

@@ -55,8 +55,10 @@ LinkEnd::Joined LinkEnd::join(NewLine& fresh, const Standing& peer, const std::v
 
 void LinkEnd::read_records(Line& line) noexcept {
   std::string why = "the other side closed it";
+  bool closed_by_peer = false;
   try {
     while (const auto header = line.records.next()) take_record(line, *header);
+    closed_by_peer = true;
   } catch (const LineBroken& broken) {
     why = broken.why;
   } catch (const Error& error) {
@@ -66,7 +68,7 @@ void LinkEnd::read_records(Line& line) noexcept {
     why = error.what();
   }
   const std::lock_guard lock(mutex_);
-  if (!everything_is_done()) break_line(line, why);
+  if (!everything_is_done()) break_line(line, why, closed_by_peer);
   thread_ends(line);
 }
 

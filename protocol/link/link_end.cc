@@ -163,7 +163,7 @@ bool LinkEnd::over() const noexcept {
   return sending_.all_acknowledged() && receiving_.complete() && !ack_due_ && ack_received_ == receiving_.received();
 }
 
-void LinkEnd::break_line(Line& line, const std::string& why) noexcept {
+void LinkEnd::break_line(Line& line, const std::string& why, bool closed_by_peer) noexcept {
   if (line.state == Line::State::broken) return;
   const bool lived = line.state == Line::State::alive;
   line.state = Line::State::broken;
@@ -172,7 +172,8 @@ void LinkEnd::break_line(Line& line, const std::string& why) noexcept {
     sending_.give_back(line.number);
     why_broken_ = why;
     if (alive() == 0) lines_lost_ = Clock::now();
-    ack_due_ = true;  // what it was to tell may be lost with it
+    // What it was to tell may be lost with it; but a peer that closes lines after its finish has all of our acks.
+    if (!closed_by_peer || !receiving_.complete()) ack_due_ = true;
   }
   writers_.notify_all();
   pausing_.notify_all();

@@ -95,7 +95,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
 
   // link_end.cc; with the mutex held, as all that follow but the threads' own functions
   void fail_locked(const Error& why, bool tell) noexcept;
-  void break_line(Line& line, const std::string& why) noexcept;
+  void break_line(Line& line, const std::string& why, bool closed_by_peer = false) noexcept;
   bool over() const noexcept;
   bool everything_is_done() const noexcept { return failure_ || over(); }
   void throw_failure() const;

@@ -32,12 +32,12 @@ class LiarsAndReplays(Hostile):
             points = session.list_points()
             self.assertIn(b"good1", points[1])
             self.assertIn(2, session.open_backup(f"minor{minor}") | {2: 0})
-            ids = frame_ids(self.largest_frame())
+            ids = frame_ids(self.largest_plain_frame())
             session.pipe.send(packet(peer.OFFER, struct.pack("<Q", 5) + ids[0] + os.urandom(32)))
             while (answer := session.receive())[0] != peer.WANT:
                 pass
             self.assertEqual(answer[1], struct.pack("<Q", 5) + b"\x02", "it has the first, and wants the second")
-            session.pipe.send(packet(peer.FRAME, self.largest_frame()))
+            session.pipe.send(packet(peer.FRAME, self.largest_plain_frame()))
             session.pipe.send(packet(peer.FETCH, struct.pack("<Q", 6) + ids[0]))
             while (answer := session.receive())[0] != peer.FETCHED:
                 pass

@@ -102,8 +102,11 @@ ChunkId CopyTest::damage(const std::filesystem::path& store, const RestorePoint&
   const store::FrameLocation frame = opened->locate(std::span(&id, 1), missing).at(0).frame;
   std::fstream file(store / "journal" / (frame.pack.to_string() + ".pack"),
                     std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(static_cast<std::streamoff>(frame.offset + frame.length / 2));
-  file.put('\x5a');
+  const auto place = static_cast<std::streamoff>(frame.offset + frame.length / 2);
+  file.seekg(place);
+  const int was = file.get();
+  file.seekp(place);
+  file.put(static_cast<char>(was ^ 0x5a));
   EXPECT_TRUE(file.good());
   return id;
 }

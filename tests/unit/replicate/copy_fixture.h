@@ -45,7 +45,7 @@ class CopyTest : public testing::Test {
   // All that the far store lacks, by who is at the one or the other.
   Copied copy(At at = At::source, const FerryOptions& options = {});
   std::map<std::string, Bytes> point_files(const std::filesystem::path& store) const;
-  // Overwrites a byte of the stored frame that holds the point's chunk at this place of its disk.
+  // Changes a byte of the stored frame that holds the point's chunk at this place of its disk.
   static ChunkId damage(const std::filesystem::path& store, const RestorePoint& point, std::uint64_t offset);
   void expect_sound(const std::filesystem::path& store, const Uuid& point);
 

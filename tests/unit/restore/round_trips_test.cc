@@ -49,8 +49,9 @@ TEST_F(RoundTrips, AWholeDisk) {
     restore_machine(point, directory_ / "out.raw", o, session, no_events, not_cancelled);
   });
   EXPECT_TRUE(bytes_of(directory_ / "out.raw") == image);
-  // The map's levels, two batches of nodes, two of chunks.
-  EXPECT_LE(round_trips, point.disks[0].image_map.levels + 5u);
+  // The map's levels, two batches of nodes, two of chunks; and a few where the map's thread was behind, which a busy machine
+  // decides: chunks are asked for then rather than waited with. One for each batch would be some hundreds.
+  EXPECT_LE(round_trips, point.disks[0].image_map.levels + 10u);
   RecordProperty("round_trips", static_cast<int>(round_trips));
 }
 
