@@ -2,8 +2,8 @@
 
 namespace vmferry::link {
 
-Attempt::Attempt(const Dial& dial, std::function<Hello()> make_hello, std::shared_ptr<Bell> bell)
-    : dial_(dial), make_hello_(std::move(make_hello)), bell_(std::move(bell)), thread_([this] { run(); }) {}
+Attempt::Attempt(const Dial& dial, std::function<Opening()> open, std::shared_ptr<Bell> bell)
+    : dial_(dial), open_(std::move(open)), bell_(std::move(bell)), thread_([this] { run(); }) {}
 
 Attempt::~Attempt() {
   give_up();
@@ -61,7 +61,7 @@ void Attempt::greet() {
   }
   bell_->ring();
 
-  const Hello hello = make_hello_();
+  const auto [hello, early] = open_();
   Bytes bytes;
   put_hello(bytes, hello);
   RecordReader records([&transport](std::span<std::byte> into) {
@@ -72,7 +72,7 @@ void Attempt::greet() {
     }
   });
   try {
-    const std::array<ByteView, 1> parts = {bytes};
+    const std::array<ByteView, 2> parts = {bytes, early};
     transport.send(parts);
   } catch (const std::exception&) {
     // The target may have refused before it read all: its sentence tells more than a broken pipe.

@@ -18,9 +18,13 @@ namespace vmferry::link {
 class Attempt {
  public:
   using Clock = std::chrono::steady_clock;
-  // make_hello: asked once the transport is there, so that it says where the link stands then. Both are called on the
-  // attempt's thread.
-  Attempt(const Dial& dial, std::function<Hello()> make_hello, std::shared_ptr<Bell> bell);
+  struct Opening {
+    Hello hello;
+    Bytes early;  // records right behind it
+  };
+  // open: asked once the transport is there, so that it says where the link stands then. Both are called on the attempt's
+  // thread.
+  Attempt(const Dial& dial, std::function<Opening()> open, std::shared_ptr<Bell> bell);
   ~Attempt();  // gives up, and waits until dial() has returned
 
   bool done() const;
@@ -42,7 +46,7 @@ class Attempt {
   void greet();
 
   const Dial& dial_;
-  const std::function<Hello()> make_hello_;
+  const std::function<Opening()> open_;
   const std::shared_ptr<Bell> bell_;
   mutable std::mutex mutex_;
   std::unique_ptr<Transport> transport_;

@@ -27,7 +27,9 @@ class ClientLink final : public Transport {
         options_(options),
         bell_(std::make_shared<Bell>()),
         end_(std::make_shared<LinkEnd>(
-            LinkEnd::Options{options.limits, options.sending, options.receiving, options.line_more_after_bytes}, bell_)),
+            LinkEnd::Options{options.limits, options.sending, options.receiving, options.line_more_after_bytes,
+                             early_bytes_max},
+            bell_)),
         back_off_(options.retry_min, options.retry_max),
         widening_back_off_(options.retry_min, options.retry_max) {
     fill_random(secret_);
@@ -46,6 +48,7 @@ class ClientLink final : public Transport {
   void send(std::span<const ByteView> parts) override { end_->send(parts); }
   std::size_t receive(std::span<std::byte> into) override { return end_->receive(into); }
   void finish_sending() override { end_->finish_sending(); }
+  void leave() noexcept override { end_->leave(); }
   void abort() noexcept override { end_->abort(); }
   TransportCounts counts() const noexcept override { return end_->counts(); }
 
@@ -114,8 +117,11 @@ class ClientLink final : public Transport {
     attempt_ = std::make_unique<Attempt>(
         dial_,
         [this, number = line_number_, create = !welcomed_] {
-          return Hello{.link = id_, .secret = secret_, .create = create, .line = number, .standing = end_->standing(),
-                       .lines_alive = end_->lines_alive()};
+          Attempt::Opening opening;
+          opening.hello = {.link = id_, .secret = secret_, .create = create, .line = number,
+                           .standing = end_->standing(), .lines_alive = end_->lines_alive()};
+          if (create) end_->put_early(opening.early, number);
+          return opening;
         },
         bell_);
   }
@@ -123,6 +129,7 @@ class ClientLink final : public Transport {
   void finish_attempt(Clock::time_point now) {
     Attempt::Result result = attempt_->take_result();
     attempt_.reset();
+    if (result.failure != nullptr) end_->forget_early(line_number_);
     if (result.failure == nullptr) {
       try {
         if (end_->join(*result.line, result.welcome.standing, nullptr, lines_named_max) == LinkEnd::Joined::yes)
@@ -230,7 +237,7 @@ class ClientLink final : public Transport {
 
 std::unique_ptr<Transport> open_link(Dial dial, const LinkOptions& options) {
   auto link = std::make_unique<ClientLink>(std::move(dial), options);
-  link->wait_until_open();
+  if (!options.begin_early) link->wait_until_open();
   return link;
 }
 

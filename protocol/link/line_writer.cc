@@ -46,6 +46,7 @@ void LinkEnd::write_records(Line& line) noexcept {
       lock.unlock();
       line.transport->finish_sending();
       lock.lock();
+      if (leaving_) line.transport->leave();
     }
   } catch (const std::exception& why) {
     if (!lock.owns_lock()) lock.lock();
@@ -81,6 +82,8 @@ LinkEnd::Clock::time_point LinkEnd::collect(Line& line, Batch& batch, Clock::tim
     line.welcome.reset();
   }
   if (failure_) {
+    // On each line, so that whichever comes first, the peer reads the end before it learns that we are gone.
+    if (leaving_ && sending_.finished()) put_finish(batch.head, sending_.claim_finish(line.number));
     put_abort(batch.head, failure_->code(), failure_->what());
     line.told = true;
     return now;

@@ -47,6 +47,9 @@ struct LinkOptions {
   std::chrono::milliseconds patience{30 * 60'000}; // how long to dial again after the last line broke, before giving up
   std::chrono::milliseconds first_patience{0};     // the same before there ever was a line
   std::chrono::milliseconds retry_min{500}, retry_max{30'000};  // back-off between tries, doubled, with jitter
+  // open_link() returns before there is a line: what is sent meanwhile goes with the hello, which saves a round trip, and what
+  // it would have thrown, the first receive() throws.
+  bool begin_early = false;
   // Sentences for a person: "the line broke (…); trying again", "the line is back", "7 sessions are before this one".
   // From the link's threads.
   std::function<void(const std::string&)> note = nullptr;

@@ -19,7 +19,9 @@ LinkEnd::LinkEnd(const Options& options, std::shared_ptr<Bell> bell)
       bell_(std::move(bell)),
       sending_(pool_, window_bytes_),
       receiving_(pool_, window_bytes_),
-      ping_every_(options.limits.ping_every) {}
+      ping_every_(options.limits.ping_every) {
+  sending_.may_begin_with(options.early_bytes);
+}
 
 LinkEnd::~LinkEnd() = default;
 
@@ -47,7 +49,8 @@ void LinkEnd::send(std::span<const ByteView> parts) {
 
 std::size_t LinkEnd::receive(std::span<std::byte> into) {
   std::unique_lock lock(mutex_);
-  readable_.wait(lock, [this] { return failure_ || receiving_.complete() || receiving_.readable(); });
+  readable_.wait(lock, [this] { return failure_ || leaving_ || receiving_.complete() || receiving_.readable(); });
+  if (leaving_) return 0;
   // What is whole can be read to its end, whatever became of the link; unless we ended it ourselves.
   if (aborted_here_ || !receiving_.complete()) throw_failure();
   if (into.empty() || receiving_.at_end()) return 0;
@@ -81,6 +84,19 @@ void LinkEnd::abort() noexcept {
   const std::lock_guard lock(mutex_);
   aborted_here_ = true;
   fail_locked(Error(ErrorCode::unreachable, "the session was ended"), true);
+  readable_.notify_all();
+}
+
+// Where the peer has everything but the finish, nothing that it still says can matter: the finish goes, with an abort behind
+// it, and no answer is waited for.
+void LinkEnd::leave() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!sending_.finished()) return;
+  leaving_ = true;
+  if (!over() && sending_.all_but_finish_acknowledged())
+    fail_locked(Error(ErrorCode::unreachable, "the session was left"), true);
+  for (const auto& line : lines_)
+    if (line->state == Line::State::closing) line->transport->leave();
   readable_.notify_all();
 }
 
@@ -183,6 +199,23 @@ void LinkEnd::break_line(Line& line, const std::string& why, bool closed_by_peer
 std::size_t LinkEnd::alive() const noexcept {
   return static_cast<std::size_t>(
       std::ranges::count_if(lines_, [](const auto& line) { return line->state == Line::State::alive; }));
+}
+
+void LinkEnd::put_early(Bytes& out, std::uint32_t line_number) {
+  const std::lock_guard lock(mutex_);
+  const std::size_t before = out.size();
+  while (sending_.has_segment()) {
+    const SendWindow::Segment segment = sending_.claim(line_number, page_bytes, Clock::now());
+    put_data_header(out, segment.position, segment.bytes.size());
+    out.insert(out.end(), segment.bytes.begin(), segment.bytes.end());
+  }
+  sent_bytes_ += out.size() - before;
+  if (options_.sending != nullptr) options_.sending->charge(out.size() - before);
+}
+
+void LinkEnd::forget_early(std::uint32_t line_number) noexcept {
+  const std::lock_guard lock(mutex_);
+  sending_.give_back(line_number);
 }
 
 LinkEnd::Status LinkEnd::status() const {

@@ -44,6 +44,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
     LinkLimits limits;
     std::shared_ptr<RateLimit> sending = nullptr, receiving = nullptr;
     std::uint64_t bell_after_bytes = 0;  // rings once so many bytes of the stream have passed; 0: never
+    std::uint64_t early_bytes = 0;       // that may go with the hello that makes the link
   };
   LinkEnd(const Options& options, std::shared_ptr<Bell> bell);
   ~LinkEnd();
@@ -53,6 +54,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
   std::size_t receive(std::span<std::byte> into);
   void finish_sending();
   void abort() noexcept;
+  void leave() noexcept;
   TransportCounts counts() const noexcept;
   // A sentence to the other side's person; the latest one counts.
   void note(const std::string& sentence) noexcept;
@@ -65,6 +67,10 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
   // --- keepers
   Standing standing() const;  // for hello and welcome
   std::vector<std::uint32_t> lines_alive() const;
+  // What there is to send to a peer that has not said anything yet, as data records after the hello of this line; where the
+  // line does not come to be, forget_early() gives it to the next one.
+  void put_early(Bytes& out, std::uint32_t line_number);
+  void forget_early(std::uint32_t line_number) noexcept;
   enum class Joined { yes, ended, stale, too_many };
   // Takes a line in, and starts its threads; on any other answer the line is still the caller's. alive: lines that the
   // client knows of; all others are dropped. Throws Error{malformed} where the peer's standing cannot be.
@@ -147,6 +153,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
 
   std::optional<Error> failure_;
   bool aborted_here_ = false, tell_failure_ = false;
+  bool leaving_ = false;                            // the user has all that it wanted
   std::optional<std::string> note_out_;
   std::deque<std::string> notes_in_;
   std::uint64_t flowed_at_last_check_ = 0;

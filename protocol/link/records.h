@@ -26,6 +26,7 @@ inline constexpr std::size_t control_bytes_max = 4 * limits::KiB;  // every payl
 inline constexpr std::size_t sentence_bytes_max = 1 * limits::KiB;
 inline constexpr std::size_t lines_named_max = 64;                 // in one hello
 inline constexpr std::uint64_t window_bytes_min = 4 * limits::KiB;
+inline constexpr std::uint64_t early_bytes_max = window_bytes_min;  // that a client sends before it is welcomed
 inline constexpr std::uint64_t window_bytes_max = 1024 * limits::MiB;
 // Data records that were sent and not acknowledged; so a receiver has at most as many separate pieces to remember.
 inline constexpr std::size_t records_unacknowledged_max = 4096;

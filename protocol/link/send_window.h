@@ -50,12 +50,15 @@ class SendWindow {
   void give_back(LineNumber line) noexcept;              // the line broke
 
   // --- by the peer
+  // So much may be sent before it has said anything.
+  void may_begin_with(std::uint64_t bytes) noexcept { limit_ = std::max(limit_, bytes); }
   // False: nobody who received what we sent says this.
   bool acknowledge(std::uint64_t received, std::uint64_t limit, Clock::time_point now);
   void bound(std::uint64_t peers_window) noexcept;  // keep no more than that either
 
   std::uint64_t acknowledged() const noexcept { return acknowledged_; }
   bool all_acknowledged() const noexcept { return finish_acknowledged_; }  // the finish too
+  bool all_but_finish_acknowledged() const noexcept { return finished_ && acknowledged_ == written_; }
 
  private:
   struct Sent {

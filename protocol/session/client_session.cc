@@ -64,7 +64,10 @@ ClientSession::~ClientSession() {
     clean = !broken_ && calls_.empty() && offers_.empty() && deltas_.empty() && fetches_.empty();
   }
   try {
-    if (clean) transport_->finish_sending();
+    if (clean) {
+      transport_->finish_sending();
+      transport_->leave();  // everything was answered
+    }
   } catch (...) {
     clean = false;
   }

@@ -69,8 +69,10 @@ link::Dial ssh_dial(const std::string& url, const DialOptions& options) {
 bool is_remote(const std::string& url) noexcept { return url.starts_with(tls_scheme) || url.starts_with(ssh_scheme); }
 
 std::unique_ptr<Transport> dial(const std::string& url, const DialOptions& options) {
-  if (url.starts_with(tls_scheme)) return link::open_link(tls_dial(url, options), options.link);
-  if (url.starts_with(ssh_scheme)) return link::open_link(ssh_dial(url, options), options.link);
+  link::LinkOptions link = options.link;
+  link.begin_early = true;  // the session's own hello
+  if (url.starts_with(tls_scheme)) return link::open_link(tls_dial(url, options), link);
+  if (url.starts_with(ssh_scheme)) return link::open_link(ssh_dial(url, options), link);
   throw Error(ErrorCode::usage, "not a kind of target that vmferry knows", url,
               "tls://HOST[:PORT], ssh://[USER@]HOST[:PORT]/STORE, unix:///SOCKET or file:///DIR");
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -61,6 +62,12 @@ std::size_t receive_some(int socket, std::span<std::byte> into) {
   if (count == 0) throw_gone("the connection was cut");  // an end would have been said in TLS
   if (may_come_later(errno)) return 0;
   throw_gone(std::strerror(errno));
+}
+
+void discard_received(int socket) noexcept {
+  std::array<std::byte, 16 * 1024> dropped;
+  for (int i = 0; i < 64; ++i)
+    if (::recv(socket, dropped.data(), dropped.size(), MSG_DONTWAIT) <= 0) return;
 }
 
 void reset_tcp(int socket) noexcept {

@@ -34,6 +34,9 @@ void set_up_tcp(int socket, std::optional<unsigned> dscp) noexcept;
 std::size_t send_some(int socket, ByteView bytes);
 std::size_t receive_some(int socket, std::span<std::byte> into);
 
+// What arrived and nobody read would make close() reset the connection, and drop what is still to be sent.
+void discard_received(int socket) noexcept;
+
 // Ends both directions at once: wakes whoever polls here, resets the connection for the peer. From any thread.
 void reset_tcp(int socket) noexcept;
 

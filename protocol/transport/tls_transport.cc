@@ -27,6 +27,7 @@ class TlsTransport final : public Transport {
   // The kernel sends on what was finished. What was not is no use to the peer, which learns so at once.
   ~TlsTransport() override {
     if (!finished_) reset_tcp(socket_.get());
+    if (left_) discard_received(socket_.get());
   }
 
   void send(std::span<const ByteView> parts) override {
@@ -58,11 +59,16 @@ class TlsTransport final : public Transport {
       {
         const std::lock_guard lock(engine_mutex_);
         if (aborted_) throw_aborted();
+        if (left_) return 0;
         const std::size_t count = engine_->read(into);
         received_bytes_ += count;
         if (count > 0 || engine_->ended()) return count;
       }
-      take_in();
+      try {
+        take_in();
+      } catch (const Error&) {
+        if (!left_) throw;
+      }
     }
   }
 
@@ -77,6 +83,11 @@ class TlsTransport final : public Transport {
     } catch (const Error&) {
       // The peer is gone, or we aborted: receive() tells.
     }
+  }
+
+  void leave() noexcept override {
+    left_ = true;
+    ::shutdown(socket_.get(), SHUT_RD);  // wakes who waits for the peer
   }
 
   void abort() noexcept override {
@@ -170,7 +181,7 @@ class TlsTransport final : public Transport {
   bool cut_short_ = false;                         // the sending thread's
   std::size_t receive_bytes_ = receive_bytes_min;  // the receiving thread's
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
-  std::atomic<bool> finished_ = false, aborted_ = false;
+  std::atomic<bool> finished_ = false, aborted_ = false, left_ = false;
 };
 
 }  // namespace

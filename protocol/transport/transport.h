@@ -1,6 +1,6 @@
 // Transport: one ordered, reliable, full-duplex pipe of bytes between controller and target. One thread may send
-// while another receives; abort() may come from any thread. Memory, Unix socket, later TLS and SSH: all pass
-// tests/conformance/transport.
+// while another receives; abort() and leave() may come from any thread. Memory, Unix socket, TLS, SSH, a program's pipes and
+// links: all pass tests/conformance/transport.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,9 @@ class Transport {
   virtual std::size_t receive(std::span<std::byte> into) = 0;
   // Half-close: the peer sees the end after what was sent; receiving goes on.
   virtual void finish_sending() = 0;
+  // After finish_sending(), by whoever has all that it wanted: what was sent still arrives, but what the peer sends from
+  // now on is of no use. Where the peer's end would cost a round trip, receive() ends at once; elsewhere this does nothing.
+  virtual void leave() noexcept {}
   // Both directions end at once; blocked calls here and at the peer throw Error{unreachable}.
   virtual void abort() noexcept = 0;
   virtual TransportCounts counts() const noexcept = 0;

@@ -251,6 +251,28 @@ TEST_P(TransportTest, AfterTheHalfCloseTheOtherDirectionGoesOn) {
   EXPECT_EQ(ends_.one->receive(into), 0u) << "the end stays the end";
 }
 
+TEST_P(TransportTest, LeavingTakesNothingFromWhatWasSent) {
+  const Bytes content = test::random_bytes(12, 300'000), unasked = test::random_bytes(13, 5000);
+  auto other = std::async(std::launch::async, [&] {
+    send(*ends_.other, unasked);
+    const Bytes received = receive(*ends_.other, content.size() + 1);
+    ends_.other->finish_sending();
+    return received == content;
+  });
+  receive(*ends_.one, 1);  // the rest has come too, and nobody reads it
+  send(*ends_.one, content);
+  ends_.one->finish_sending();
+  ends_.one->leave();
+  try {
+    while (receive(*ends_.one, 10'000).size() > 0) {
+    }
+  } catch (const Error& error) {  // or it ends so
+    EXPECT_EQ(error.code(), ErrorCode::unreachable);
+  }
+  ends_.one.reset();
+  EXPECT_TRUE(other.get()) << "up to a clean end";
+}
+
 TEST_P(TransportTest, AbortWakesAReceiverOnEitherSide) {
   for (const bool own_side : {true, false}) {
     ends_ = GetParam().make();
