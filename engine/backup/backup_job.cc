@@ -3,6 +3,7 @@
 #include "engine/backup/backup_run.h"
 #include "protocol/bytes.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 namespace vmferry::backup {
 namespace {
@@ -40,9 +41,26 @@ BackupJob::BackupJob(const Source& source, BackupOptions options, catalog::Catal
 
 BackupJob::~BackupJob() = default;
 
+void BackupJob::lock() {
+  if (!name_lock_) name_lock_ = lock_name(machine_name_of(source_, options_.name), catalog_);
+  if (identity_ && !machine_lock_) machine_lock_ = catalog_.lock_machine(identity_->machine);
+}
+
+std::optional<target::BackupOpening> BackupJob::early_opening() {
+  lock();
+  std::optional<Identity> identity = identify_alone(source_, options_.name, catalog_);
+  if (!identity) return std::nullopt;
+  target::BackupOpening opening = opening_of(*identity, options_);
+  opening.base_candidates = catalog_.last_points_anywhere(identity->machine, limits::base_points_max);
+  if (opening.base_candidates.empty()) return std::nullopt;
+  identity_ = std::move(identity);
+  lock();
+  return opening;
+}
+
 void BackupJob::prepare(const std::function<void()>& tick) {
   if (layout_) return;
-  if (!name_lock_) name_lock_ = lock_name(machine_name_of(source_, options_.name), catalog_);
+  lock();
   events_.phase("reading the file system");
   MachineLayout layout = build_machine_layout(source_, options_, [&] {
     throw_if_cancelled(cancel_);
@@ -79,7 +97,7 @@ RestorePoint BackupJob::run(target::TargetSession& session) {
 
 RestorePoint BackupJob::run_in(target::TargetSession& session) {
   if (!identity_) identity_ = identify(source_, options_.name, catalog_, session);
-  if (!machine_lock_) machine_lock_ = catalog_.lock_machine(identity_->machine);
+  lock();
   auto run = std::make_unique<BackupRun>(
       BackupParts{source_, options_, catalog_, events_, cancel_, *layout_, *identity_, started_, taken_ms_, sessions_,
                   former_sessions_},

@@ -25,6 +25,9 @@ class BackupJob {
             const std::atomic<bool>& cancel);
   ~BackupJob();
 
+  // What can be asked of the target as soon as it can be reached (TargetSession::open): of a machine that was backed up before.
+  // Locks it. Throws as prepare() does.
+  std::optional<target::BackupOpening> early_opening();
   // Needs no session. Called by run() where it was not called before. Throws Error{busy}: this machine is being backed
   // up by another process. tick: called before each disk; what it throws ends the preparation.
   void prepare(const std::function<void()>& tick = {});
@@ -33,6 +36,7 @@ class BackupJob {
   RestorePoint run(target::TargetSession& session);
 
  private:
+  void lock();
   void expect_same_store(const target::TargetFacts& facts);
   RestorePoint run_in(target::TargetSession& session);
 

@@ -89,6 +89,15 @@ void throw_if_cancelled(const std::atomic<bool>& cancel) {
   if (cancel) throw Error(ErrorCode::cancelled, "the backup was stopped", {}, "what arrived counts next time");
 }
 
+target::BackupOpening opening_of(const Identity& identity, const BackupOptions& options) {
+  target::BackupOpening opening;
+  opening.machine_uuid = identity.machine;
+  opening.machine_name = identity.name;
+  for (const DiskIdentity& disk : identity.disks) opening.disk_uuids.push_back(disk.remembered ? disk.uuid : Uuid{});
+  opening.adopt = options.adopt;
+  return opening;
+}
+
 TransportCounts BackupRun::moved() const {
   const TransportCounts now = session_.counts();
   return {parts_.former_sessions.sent_bytes + now.sent_bytes - counts_before_.sent_bytes,
@@ -160,11 +169,7 @@ std::optional<Uuid> BackupRun::likeliest_sibling() const {
 }
 
 target::BackupOpening BackupRun::opening() const {
-  target::BackupOpening opening;
-  opening.machine_uuid = identity_.machine;
-  opening.machine_name = identity_.name;
-  for (const DiskIdentity& disk : identity_.disks) opening.disk_uuids.push_back(disk.remembered ? disk.uuid : Uuid{});
-  opening.adopt = options_.adopt;
+  target::BackupOpening opening = opening_of(identity_, options_);
   if (const auto last = catalog_.last_point(facts_.store_uuid, identity_.machine))
     opening.base_candidates.push_back(last->uuid);
   else if (const auto sibling = likeliest_sibling())

@@ -33,6 +33,9 @@ struct BackupParts {
   TransportCounts former_sessions;  // what went over the line before
 };
 
+// Without base points.
+target::BackupOpening opening_of(const Identity& identity, const BackupOptions& options);
+
 // Throws Error{cancelled}.
 void throw_if_cancelled(const std::atomic<bool>& cancel);
 

@@ -1,6 +1,7 @@
 #include "engine/backup/identity.h"
 
 #include <optional>
+#include <utility>
 
 #include "engine/disk/partitions.h"
 #include "protocol/error.h"
@@ -11,31 +12,31 @@ namespace {
 // The newest point of this name and client at the target; asked for once, and only where it is needed.
 class LastPoint {
  public:
-  LastPoint(const std::string& name, const Uuid& client, target::TargetSession& session)
+  LastPoint(const std::string& name, const Uuid& client, target::TargetSession* session)
       : name_(name), client_(client), session_(session) {}
 
   const RestorePoint* get() {
-    if (!asked_) {
-      asked_ = true;
+    if (!std::exchange(asked_, true) && session_ != nullptr) {
       std::optional<PointSummary> newest;
-      for (PointSummary& point : session_.points())
+      for (PointSummary& point : session_->points())
         if (point.machine_name == name_ && point.client_uuid == client_ &&
             (!newest || point.arrived_ms > newest->arrived_ms ||
              (point.arrived_ms == newest->arrived_ms && point.number > newest->number)))
           newest = std::move(point);
       try {
-        if (newest) point_ = session_.point(newest->uuid);
+        if (newest) point_ = session_->point(newest->uuid);
       } catch (const Error& error) {  // it was deleted since, or cannot be read
         if (error.code() != ErrorCode::not_found && error.code() != ErrorCode::damaged) throw;
       }
     }
     return point_ ? &*point_ : nullptr;
   }
+  bool was_asked() const noexcept { return asked_; }
 
  private:
   const std::string& name_;
   const Uuid client_;
-  target::TargetSession& session_;
+  target::TargetSession* const session_;  // null: nobody can be asked
   bool asked_ = false;
   std::optional<RestorePoint> point_;
 };
@@ -105,8 +106,11 @@ std::string machine_name_of(const Source& source, const std::string& name) {
   return chosen;
 }
 
-Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
-                  target::TargetSession& session) {
+namespace {
+
+// nullopt: somebody would have to be asked.
+std::optional<Identity> identify_by(const Source& source, const std::string& name, catalog::Catalog& catalog,
+                                    target::TargetSession* session) {
   Identity identity;
   identity.name = machine_name_of(source, name);
   LastPoint last(identity.name, catalog.client().uuid, session);
@@ -117,7 +121,19 @@ Identity identify(const Source& source, const std::string& name, catalog::Catalo
     identity.machine_made_up = true;
     identity.machine = made_up_machine(identity, catalog, last);
   }
+  if (session == nullptr && last.was_asked()) return std::nullopt;
   return identity;
+}
+
+}  // namespace
+
+Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
+                  target::TargetSession& session) {
+  return *identify_by(source, name, catalog, &session);
+}
+
+std::optional<Identity> identify_alone(const Source& source, const std::string& name, catalog::Catalog& catalog) {
+  return identify_by(source, name, catalog, nullptr);
 }
 
 }  // namespace vmferry::backup

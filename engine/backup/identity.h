@@ -3,6 +3,7 @@
 // up for this name before (catalog, or the last point at the target), then a random one.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ std::string machine_name_of(const Source& source, const std::string& name);
 // Throws as machine_name_of() does, and what the session throws.
 Identity identify(const Source& source, const std::string& name, catalog::Catalog& catalog,
                   target::TargetSession& session);
+// The same where no target need be asked.
+std::optional<Identity> identify_alone(const Source& source, const std::string& name, catalog::Catalog& catalog);
 // Under which a made-up disk UUID is remembered.
 std::string disk_memory_name(const std::string& machine_name, const std::string& disk_key);
 

@@ -77,6 +77,14 @@ class SqliteCatalog final : public Catalog {
     return decode_point(select.blob(0));
   }
 
+  std::vector<Uuid> last_points_anywhere(const Uuid& machine, std::size_t most) override {
+    sqlite::Statement select(database_, "SELECT point FROM last_points WHERE machine = ? ORDER BY rowid DESC LIMIT ?");
+    select.bind(1, machine.view()).bind(2, static_cast<std::int64_t>(most));
+    std::vector<Uuid> points;
+    while (select.step()) points.push_back(Uuid::from_bytes(select.blob(0)));
+    return points;
+  }
+
   std::vector<RestorePoint> last_points_of_others(const Uuid& store, const Uuid& machine, std::size_t most) override {
     // A row that is replaced becomes the newest.
     sqlite::Statement select(database_,

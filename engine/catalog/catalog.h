@@ -48,6 +48,9 @@ class Catalog {
   // The newest committed point of a machine in a store, as far as this catalog knows.
   virtual std::optional<RestorePoint> last_point(const Uuid& store, const Uuid& machine) = 0;
 
+  // Its newest committed points in all stores, at most `most`.
+  virtual std::vector<Uuid> last_points_anywhere(const Uuid& machine, std::size_t most) = 0;
+
   // Those of other machines in the same store, the newest first, at most `most`: a new machine may be like one of them.
   virtual std::vector<RestorePoint> last_points_of_others(const Uuid& store, const Uuid& machine, std::size_t most) = 0;
 

@@ -191,10 +191,11 @@ int run_backup_command(const Settings& settings, const BackupArguments& argument
   RestorePoint point;
   {
     BackupProgress progress(settings);
-    Connecting target([&](std::chrono::milliseconds patience) {
-      return connect_target(settings, {client.uuid, client.name}, Access::write, patience);
-    });
     backup::BackupJob job(source, options, *catalog, progress, cancelled());
+    const std::optional<target::BackupOpening> early = job.early_opening();
+    Connecting target([&](std::chrono::milliseconds patience) {
+      return connect_target(settings, {client.uuid, client.name}, Access::write, patience, early);
+    });
     // A store that is not there, or a URL that is none, is told before the disks are read.
     target.look(target::is_remote(settings.target) ? std::chrono::milliseconds(50) : std::chrono::minutes(1));
     job.prepare([&] { target.look(std::chrono::milliseconds(0)); });

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include "engine/cli/settings.h"
 #include "protocol/session/target_session.h"
@@ -19,8 +20,10 @@ class TargetConnection {
 enum class Access { read, write };
 
 // Throws Error{usage} for no target or an unknown kind of URL; what opening a store or a socket throws. patience: how long to
-// try to reach a target beyond a line. A session for reading goes on when such a target's process was restarted.
+// try to reach a target beyond a line. A session for reading goes on when such a target's process was restarted. early: as
+// TargetSession::open() has it.
 std::unique_ptr<TargetConnection> connect_target(const Settings& settings, const target::ClientFacts& client,
-                                                 Access access, std::chrono::milliseconds patience = {});
+                                                 Access access, std::chrono::milliseconds patience = {},
+                                                 const std::optional<target::BackupOpening>& early = {});
 
 }  // namespace vmferry::cli

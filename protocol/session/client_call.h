@@ -19,6 +19,8 @@ class ClientSession::Call {
     number_ = session_.next_number_++;
     session_.calls_.emplace(number_, Answers());
   }
+  // Of a question that has been asked.
+  Call(ClientSession& session, std::uint64_t number) : session_(session), number_(number) {}
   ~Call() {
     const std::lock_guard lock(session_.mutex_);
     session_.calls_.erase(number_);

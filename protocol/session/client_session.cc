@@ -38,22 +38,49 @@ class DirectCall final : public FetchCall {
   std::atomic<std::size_t> open_ = 1;  // one for the caller, who is still starting requests
 };
 
+constexpr std::uint64_t early_number = 1;  // a session's first
+
+messages::Control question_of(const BackupOpening& opening) {
+  messages::Control question;
+  messages::OpenBackup& open = *question.mutable_open_backup();
+  open.set_machine_uuid(wire::to_field(opening.machine_uuid.view()));
+  open.set_machine_name(opening.machine_name);
+  for (const Uuid& uuid : opening.disk_uuids) open.add_disk_uuids(wire::to_field(uuid.view()));
+  open.set_adopt(opening.adopt);
+  for (const Uuid& uuid : opening.base_candidates) open.add_base_candidates(wire::to_field(uuid.view()));
+  return question;
+}
+
 }  // namespace
 
 std::unique_ptr<TargetSession> TargetSession::open(std::unique_ptr<Transport> transport, const ClientFacts& client,
-                                                   Note note) {
-  return std::make_unique<ClientSession>(std::move(transport), client, std::move(note));
+                                                   Note note, const std::optional<BackupOpening>& early) {
+  return std::make_unique<ClientSession>(std::move(transport), client, std::move(note), early);
 }
 
-ClientSession::ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note)
+ClientSession::ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note,
+                             const std::optional<BackupOpening>& early)
     : note_(std::move(note)),
+      early_(early),
       transport_(std::move(transport)),
       writer_(*transport_),
       reader_(*transport_),
-      facts_(shake_hands(writer_, reader_, client)),
+      facts_(shake_hands(client)),
       source_(facts_.domain_key, [this](const auto& call, std::span<const ChunkId> ids) { send_fetch(call, ids); }),
       receiving_opener_(facts_.domain_key),
+      next_number_(early_ ? early_number + 1 : early_number),
+      calls_(early_ ? std::map<std::uint64_t, Answers>{{early_number, {}}} : std::map<std::uint64_t, Answers>{}),
       receiver_([this] { receive_all(); }) {}
+
+TargetFacts ClientSession::shake_hands(const ClientFacts& client) {
+  say_hello(writer_, client);
+  if (early_) {
+    messages::Control question = question_of(*early_);
+    question.set_request(early_number);
+    wire::send_control(writer_, question);
+  }
+  return hear_welcome(reader_);
+}
 
 ClientSession::~ClientSession() {
   bool clean;
@@ -148,16 +175,36 @@ void ClientSession::send_fetch(const std::shared_ptr<FetchCall>& call, std::span
 // --- calls
 
 BackupOpened ClientSession::open_backup(const BackupOpening& opening) {
+  if (early_)
+    if (std::optional<BackupOpened> opened = take_early(opening)) return std::move(*opened);
   Call call(*this);
-  messages::Control question;
-  messages::OpenBackup& open = *question.mutable_open_backup();
-  open.set_machine_uuid(wire::to_field(opening.machine_uuid.view()));
-  open.set_machine_name(opening.machine_name);
-  for (const Uuid& uuid : opening.disk_uuids) open.add_disk_uuids(wire::to_field(uuid.view()));
-  open.set_adopt(opening.adopt);
-  for (const Uuid& uuid : opening.base_candidates) open.add_base_candidates(wire::to_field(uuid.view()));
+  messages::Control question = question_of(opening);
   call.ask(question);
+  return opened_of(call);
+}
 
+// What was opened with the handshake, if it is what is wanted. It was asked for without base points: the target chose those
+// that it knows, and where the catalog's is not among them, it has to be asked.
+std::optional<BackupOpened> ClientSession::take_early(const BackupOpening& opening) {
+  BackupOpening wanted = opening;
+  wanted.base_candidates = early_->base_candidates;
+  const bool is_wanted = *early_ == wanted;
+  early_.reset();
+  std::optional<BackupOpened> opened;
+  try {
+    Call call(*this, early_number);
+    opened = opened_of(call);
+  } catch (const Error&) {
+    if (is_wanted) throw;
+    return std::nullopt;
+  }
+  const auto has = [&](const Uuid& uuid) { return std::ranges::count(opened->bases, uuid, &RestorePoint::uuid) > 0; };
+  if (is_wanted && std::ranges::all_of(opening.base_candidates, has)) return opened;
+  close_backup();
+  return std::nullopt;
+}
+
+BackupOpened ClientSession::opened_of(Call& call) {
   BackupOpened opened;
   wire::PointAssembly assembly;
   while (true) {

@@ -19,7 +19,8 @@ namespace vmferry::target {
 
 class ClientSession final : public TargetSession {
  public:
-  ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note);
+  ClientSession(std::unique_ptr<Transport> transport, const ClientFacts& client, Note note,
+                const std::optional<BackupOpening>& early);
   ~ClientSession() override;
 
   const TargetFacts& facts() const noexcept override { return facts_; }
@@ -59,6 +60,10 @@ class ClientSession final : public TargetSession {
   using Answers = std::deque<messages::Control>;
   class Call;  // one question that waits for its answers
 
+  TargetFacts shake_hands(const ClientFacts& client);
+  std::optional<BackupOpened> take_early(const BackupOpening& opening);
+  static BackupOpened opened_of(Call& call);
+
   void send(wire::PacketType type, std::initializer_list<ByteView> parts);
   void cancel(std::uint64_t request) noexcept;
   void send_fetch(const std::shared_ptr<FetchCall>& call, std::span<const ChunkId> ids);
@@ -74,6 +79,7 @@ class ClientSession final : public TargetSession {
   void break_session(ErrorCode code, const std::string& message);
 
   const Note note_;
+  std::optional<BackupOpening> early_;  // asked for as the first call, and its answer not taken yet
   std::unique_ptr<Transport> transport_;
   wire::PacketWriter writer_;
   wire::PacketReader reader_;

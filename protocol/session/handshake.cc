@@ -9,7 +9,7 @@
 
 namespace vmferry::target {
 
-TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, const ClientFacts& client) {
+void say_hello(wire::PacketWriter& writer, const ClientFacts& client) {
   messages::Control question;
   messages::Hello& hello = *question.mutable_hello();
   hello.set_magic(wire::hello_magic);
@@ -21,7 +21,9 @@ TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, 
   hello.set_client_name(client.name);
   if (client.role == ClientRole::replica) hello.set_role(messages::REPLICA);
   wire::send_control(writer, question);
+}
 
+TargetFacts hear_welcome(wire::PacketReader& reader) {
   const auto packet = reader.next(wire::hello_bytes_max);
   if (!packet || packet->type != wire::PacketType::control)
     throw Error(ErrorCode::unreachable, "the target ended the session instead of answering");

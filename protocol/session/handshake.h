@@ -6,7 +6,8 @@
 
 namespace vmferry::target {
 
+void say_hello(wire::PacketWriter& writer, const ClientFacts& client);
 // Throws Error{unreachable}, Error{version}, or what the target refused with.
-TargetFacts shake_hands(wire::PacketWriter& writer, wire::PacketReader& reader, const ClientFacts& client);
+TargetFacts hear_welcome(wire::PacketReader& reader);
 
 }  // namespace vmferry::target

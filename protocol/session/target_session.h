@@ -44,6 +44,8 @@ struct BackupOpening {
   std::vector<Uuid> disk_uuids;      // none where made up and not remembered
   bool adopt = false;
   std::vector<Uuid> base_candidates;  // points that the catalog knows, newest first; the target may add its own
+
+  bool operator==(const BackupOpening&) const = default;
 };
 
 struct BackupOpened {
@@ -91,9 +93,10 @@ class TargetSession {
 
   // A sentence for a person while a call waits ("3 backups are before this one"), on that call's thread.
   using Note = std::function<void(const std::string& sentence)>;
-  // Does the handshake. Throws Error{unreachable}, Error{version}.
+  // Does the handshake. Throws Error{unreachable}, Error{version}. early: a backup that is going to be opened, asked for with
+  // the handshake, which saves a round trip: open_backup() takes the answer where it is asked for the same.
   static std::unique_ptr<TargetSession> open(std::unique_ptr<Transport> transport, const ClientFacts& client,
-                                             Note note = {});
+                                             Note note = {}, const std::optional<BackupOpening>& early = {});
   virtual ~TargetSession() = default;
 
   virtual const TargetFacts& facts() const noexcept = 0;
