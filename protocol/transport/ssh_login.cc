@@ -29,15 +29,12 @@ class Login {
   Login(SshSession& session, SshDriver& driver, const std::string& user, const SshAddress& where)
       : session_(session), driver_(driver), user_(user), where_(where) {}
 
-  bool host_takes_keys() {
-    for (;;) {
-      if (const auto methods = session_.authentication_methods(user_)) {
-        is_in_ = *methods == "none";
-        methods_ = *methods;
-        return is_in_ || methods->find("publickey") != std::string::npos;
-      }
-      driver_.exchange();
-    }
+  // Costs a round trip, so only where no key is taken: a host may want none, or no key at all.
+  bool try_without() {
+    std::optional<std::string> methods;
+    while (!(methods = session_.authentication_methods(user_))) driver_.exchange();
+    methods_ = *methods;
+    return is_in_ = methods_ == "none";
   }
 
   void read_files(const std::vector<std::filesystem::path>& paths, bool named_by_user) {
@@ -91,7 +88,7 @@ class Login {
 
   [[noreturn]] void throw_refused() const {
     std::string text;
-    if (methods_.find("publickey") == std::string::npos) {
+    if (!methods_.empty() && methods_.find("publickey") == std::string::npos) {
       text = "it takes no keys (only " + methods_ + "), and vmferry gives no passwords";
     } else {
       text = tried_.empty() ? "there is no key to show" : "it takes none of these keys: " + tried_;
@@ -159,10 +156,9 @@ void log_in(SshSession& session, SshDriver& driver, const std::string& user, con
   if (files.empty())
     for (const char* name : {"id_ed25519", "id_ecdsa", "id_rsa"}) files.push_back(ssh_directory() / name);
   login.read_files(files, named_by_user);
-  if (!login.host_takes_keys()) login.throw_refused();
   if (options.agent) login.read_agent();
   const bool is_in = login.try_agent(true) || (named_by_user && login.try_files()) || login.try_agent(false) ||
-                     login.try_files();
+                     login.try_files() || login.try_without();
   if (!is_in) login.throw_refused();
 }
 

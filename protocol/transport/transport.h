@@ -27,8 +27,8 @@ class Transport {
   virtual std::size_t receive(std::span<std::byte> into) = 0;
   // Half-close: the peer sees the end after what was sent; receiving goes on.
   virtual void finish_sending() = 0;
-  // After finish_sending(), by whoever has all that it wanted: what was sent still arrives, but what the peer sends from
-  // now on is of no use. Where the peer's end would cost a round trip, receive() ends at once; elsewhere this does nothing.
+  // After finish_sending(), by whoever has all that it wanted, and knows from the peer that it has all but some last words:
+  // these still go, but no answer is waited for, and receive() ends at once where the peer's end would cost a round trip.
   virtual void leave() noexcept {}
   // Both directions end at once; blocked calls here and at the peer throw Error{unreachable}.
   virtual void abort() noexcept = 0;

@@ -251,16 +251,19 @@ TEST_P(TransportTest, AfterTheHalfCloseTheOtherDirectionGoesOn) {
   EXPECT_EQ(ends_.one->receive(into), 0u) << "the end stays the end";
 }
 
-TEST_P(TransportTest, LeavingTakesNothingFromWhatWasSent) {
-  const Bytes content = test::random_bytes(12, 300'000), unasked = test::random_bytes(13, 5000);
+TEST_P(TransportTest, LeavingTakesNothingFromTheLastWords) {
+  const Bytes content = test::random_bytes(12, 300'000), answer = test::random_bytes(13, 5000);
+  const Bytes last_words = test::random_bytes(14, 100);
   auto other = std::async(std::launch::async, [&] {
-    send(*ends_.other, unasked);
-    const Bytes received = receive(*ends_.other, content.size() + 1);
+    EXPECT_TRUE(receive(*ends_.other, content.size()) == content);
+    send(*ends_.other, answer);
+    const Bytes received = receive(*ends_.other, last_words.size() + 1);
     ends_.other->finish_sending();
-    return received == content;
+    return received == last_words;
   });
-  receive(*ends_.one, 1);  // the rest has come too, and nobody reads it
   send(*ends_.one, content);
+  receive(*ends_.one, 1);  // the rest has come too, and nobody reads it
+  send(*ends_.one, last_words);
   ends_.one->finish_sending();
   ends_.one->leave();
   try {
