@@ -13,6 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr unsigned held_back_looks_min = 3;
+constexpr std::chrono::milliseconds between_looks{100};
+
 std::string in_words(std::chrono::milliseconds time) {
   const auto count = time.count();
   if (count >= 120'000) return std::to_string(count / 60'000) + " minutes";
@@ -103,11 +106,14 @@ class ClientLink final : public Transport {
     if (try_later(now)) say("the line to the target broke (" + cause_ + "); trying again");
   }
 
-  // There is a line, and there may be more.
+  // There is a line, and there may be more: where those that are there are held back, look for look.
   Clock::time_point widen(Clock::time_point now, const LinkEnd::Status& status) {
     const bool busy = status.flowed_bytes >= options_.line_more_after_bytes && !status.finished;
     if (!busy || status.lines >= lines_max_) return Clock::time_point::max();
     if (now < widen_at_) return widen_at_;
+    held_back_looks_ = end_->is_held_back() ? held_back_looks_ + 1 : 0;
+    if (held_back_looks_ < held_back_looks_min) return widen_at_ = now + between_looks;
+    held_back_looks_ = 0;
     start_attempt();
     return Clock::time_point::max();
   }
@@ -227,6 +233,7 @@ class ClientLink final : public Transport {
   bool welcomed_ = false, down_ = false;  // has had a line; has none now
   bool failed_to_open_ = false;
   Clock::time_point down_since_{}, up_since_{}, try_at_{}, widen_at_{};
+  unsigned held_back_looks_ = 0;  // one after another
   std::uint64_t flowed_when_up_ = 0;
   std::string cause_;
 

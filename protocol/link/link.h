@@ -42,7 +42,9 @@ using Dial = std::function<std::unique_ptr<Transport>()>;
 
 struct LinkOptions {
   LinkLimits limits = {};
-  unsigned lines_max = 4;                          // the further ones are made once line_more_after_bytes have passed
+  // The further ones are made once line_more_after_bytes have passed, and as long as those that are there are held back
+  // (Transport::is_held_back): on a line that is full they would only disturb each other.
+  unsigned lines_max = 4;
   std::uint64_t line_more_after_bytes = 4u << 20;
   std::chrono::milliseconds patience{30 * 60'000}; // how long to dial again after the last line broke, before giving up
   std::chrono::milliseconds first_patience{0};     // the same before there ever was a line

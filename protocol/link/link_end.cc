@@ -230,6 +230,14 @@ LinkEnd::Status LinkEnd::status() const {
   return status;
 }
 
+bool LinkEnd::is_held_back() noexcept {
+  const std::lock_guard lock(mutex_);
+  std::size_t held_back = 0;
+  for (const auto& line : lines_)
+    if (line->state == Line::State::alive && line->transport->is_held_back()) ++held_back;
+  return held_back > 0 && held_back == alive();
+}
+
 std::vector<std::string> LinkEnd::take_notes() {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> notes(notes_in_.begin(), notes_in_.end());

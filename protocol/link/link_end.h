@@ -88,6 +88,7 @@ class LinkEnd : public std::enable_shared_from_this<LinkEnd> {
   };
   Status status() const;
   std::vector<std::string> take_notes();  // from the peer
+  bool is_held_back() noexcept;  // by its lines, whereas more of them would carry more
   // Drops lines on which nothing was heard, or that do not close; returns when to call again.
   Clock::time_point check(Clock::time_point now);
   void reap() noexcept;  // joins the threads of lines that have ended

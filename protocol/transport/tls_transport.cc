@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "protocol/error.h"
+#include "protocol/transport/tcp_limits.h"
 
 namespace vmferry {
 namespace {
@@ -97,6 +98,8 @@ class TlsTransport final : public Transport {
 
   TransportCounts counts() const noexcept override { return {sent_bytes_, received_bytes_}; }
 
+  bool is_held_back() noexcept override { return limits_.is_held_back(socket_.get()); }
+
  private:
   [[noreturn]] static void throw_aborted() {
     throw Error(ErrorCode::unreachable, "the other end of the session is gone", {}, "the session was ended here");
@@ -176,6 +179,7 @@ class TlsTransport final : public Transport {
   }
 
   OwnedSocket socket_;
+  TcpLimits limits_;
   std::mutex engine_mutex_;
   std::unique_ptr<TlsEngine> engine_;
   bool cut_short_ = false;                         // the sending thread's

@@ -33,6 +33,9 @@ class Transport {
   // Both directions end at once; blocked calls here and at the peer throw Error{unreachable}.
   virtual void abort() noexcept = 0;
   virtual TransportCounts counts() const noexcept = 0;
+  // While there is more to carry than goes through: whether a second transport to the same peer would carry more, by how it
+  // went since the last call. From one thread. Most cannot tell.
+  virtual bool is_held_back() noexcept { return true; }
 };
 
 // Two ends in one process, each direction bounded to buffer_bytes.

@@ -267,6 +267,48 @@ TEST_F(LinkReconnect, FurtherLinesComeWhenEnoughHasPassedAndNoMoreThanTheTargetT
   EXPECT_EQ(board_.dials(), 3u);
 }
 
+// A line that says whether it is held back, and counts how often it was asked.
+class Frank final : public Transport {
+ public:
+  struct Answer {
+    std::atomic<bool> held_back = false;
+    std::atomic<unsigned> asked = 0;
+  };
+  Frank(std::unique_ptr<Transport> line, std::shared_ptr<Answer> answer)
+      : line_(std::move(line)), answer_(std::move(answer)) {}
+  void send(std::span<const ByteView> parts) override { line_->send(parts); }
+  std::size_t receive(std::span<std::byte> into) override { return line_->receive(into); }
+  void finish_sending() override { line_->finish_sending(); }
+  void abort() noexcept override { line_->abort(); }
+  TransportCounts counts() const noexcept override { return line_->counts(); }
+  bool is_held_back() noexcept override {
+    ++answer_->asked;
+    answer_->asked.notify_all();
+    return answer_->held_back;
+  }
+
+ private:
+  const std::unique_ptr<Transport> line_;
+  const std::shared_ptr<Answer> answer_;
+};
+
+TEST_F(LinkReconnect, AFullLineGetsNoCompany) {
+  LinkOptions options = quick_options();
+  options.lines_max = 2;
+  options.line_more_after_bytes = 1000;
+  target_ = std::make_unique<LinkTarget>();
+  const auto answer = std::make_shared<Frank::Answer>();
+  board_.answer([answer, direct = target_->dial()] { return std::make_unique<Frank>(direct(), answer); });
+  client_ = open_link(board_.dial(), options);
+  server_ = target_->accept();
+  send(*client_, std::string(100'000, 'x'));
+  EXPECT_EQ(receive(*server_, 100'000).size(), 100'000u);
+  for (unsigned asked = 0; asked < 5; asked = answer->asked) answer->asked.wait(asked);
+  EXPECT_EQ(board_.dials(), 1u);
+  answer->held_back = true;
+  board_.wait_for_dials(2);
+}
+
 TEST_F(LinkReconnect, ALineThatCannotBeHadDoesNotHurtTheOthers) {
   LinkOptions options = quick_options();
   options.lines_max = 2;

@@ -13,6 +13,7 @@ class Shared final : public Transport {
   void finish_sending() override { line_->finish_sending(); }
   void abort() noexcept override { line_->abort(); }
   TransportCounts counts() const noexcept override { return line_->counts(); }
+  bool is_held_back() noexcept override { return line_->is_held_back(); }
 
  private:
   const std::shared_ptr<Transport> line_;
