@@ -1,5 +1,6 @@
 // A backup of an unchanged disk over a long line: nothing waits for an answer but the opening, the last offers and the
 // commit; without a catalog also the former trees, level by level.
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/delayed_transport.h"
 #include "tests/support/ntfs_image.h"
@@ -10,7 +11,7 @@ namespace vmferry::backup {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 constexpr unsigned hello = 1;
 
 class RoundTripsTest : public BackupTest {
