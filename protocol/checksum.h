@@ -9,6 +9,8 @@
 
 namespace vmferry {
 
+inline constexpr std::size_t checksum64_bytes = 8;
+
 std::uint64_t checksum64(ByteView bytes, std::uint64_t seed = 0) noexcept;
 // The same as of all parts joined.
 std::uint64_t checksum64(std::span<const ByteView> parts) noexcept;

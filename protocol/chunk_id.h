@@ -11,8 +11,10 @@
 
 namespace vmferry {
 
+inline constexpr std::size_t chunk_id_bytes = 32;
+
 struct ChunkId {
-  std::array<std::byte, 32> bytes{};
+  std::array<std::byte, chunk_id_bytes> bytes{};
 
   static ChunkId from_bytes(ByteView thirty_two);  // throws Error{malformed} for another length
   ByteView view() const noexcept { return bytes; }

@@ -1,17 +1,8 @@
 #include "protocol/delta_request.h"
 
-#include "protocol/error.h"
+#include "protocol/wire.h"
 
 namespace vmferry::wire {
-namespace {
-
-constexpr std::size_t id_bytes = 32;
-
-[[noreturn]] void malformed(const char* why) {
-  throw Error(ErrorCode::malformed, "the peer broke the protocol", {}, why);
-}
-
-}  // namespace
 
 Bytes encode_delta_request(std::uint64_t number, std::span<const ChunkWithBasis> chunks) {
   ByteWriter writer;
@@ -31,10 +22,10 @@ DeltaRequest parse_delta_request(ByteView payload) {
   while (!in.at_end()) {
     if (request.chunks.size() == limits::frame_chunks_max) malformed("a request for deltas of too many chunks");
     ChunkWithBasis chunk;
-    chunk.id = ChunkId::from_bytes(in.bytes(id_bytes));
+    chunk.id = ChunkId::from_bytes(in.bytes(chunk_id_bytes));
     const std::size_t basis = in.u8();
     if (basis > delta_request_basis_max) malformed("a chunk with too many others for a basis");
-    for (std::size_t i = 0; i < basis; ++i) chunk.basis.push_back(ChunkId::from_bytes(in.bytes(id_bytes)));
+    for (std::size_t i = 0; i < basis; ++i) chunk.basis.push_back(ChunkId::from_bytes(in.bytes(chunk_id_bytes)));
     request.chunks.push_back(std::move(chunk));
   }
   if (request.chunks.empty()) malformed("a request for deltas of no chunk");

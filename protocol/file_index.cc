@@ -21,7 +21,7 @@ constexpr std::uint8_t record_more_parts = 1;
 constexpr std::uint8_t record_continues = 2;
 constexpr std::uint8_t stream_resident = 1;
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_entry(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a file index entry", {}, std::string(why));
 }
 
@@ -36,7 +36,7 @@ constexpr std::uint64_t unzigzag(std::uint64_t coded) { return (coded >> 1) ^ (s
 
 std::uint64_t take_at_most(ByteReader& in, std::uint64_t most, std::string_view what) {
   const std::uint64_t value = in.varint();
-  if (value > most) throw_malformed(what);
+  if (value > most) throw_bad_entry(what);
   return value;
 }
 
@@ -75,21 +75,21 @@ void put_run(ByteWriter& out, const StreamRun& run, std::uint64_t& lcn_before) {
 
 std::vector<StreamRun> take_runs(ByteReader& in) {
   const std::uint64_t count = in.varint();
-  if (count > in.rest().size()) throw_malformed("more runs than bytes");
+  if (count > in.rest().size()) throw_bad_entry("more runs than bytes");
   std::vector<StreamRun> runs(static_cast<std::size_t>(count));
   std::uint64_t lcn = 0;
   std::uint64_t clusters_sum = 0;
   for (StreamRun& run : runs) {
     const std::uint64_t coded = in.varint();
     run.clusters = coded >> 1;
-    if (run.clusters == 0 || run.clusters > clusters_max - clusters_sum) throw_malformed("bad length of a run");
+    if (run.clusters == 0 || run.clusters > clusters_max - clusters_sum) throw_bad_entry("bad length of a run");
     clusters_sum += run.clusters;
     if ((coded & 1) != 0) {
       run.lcn = StreamRun::run_hole;
       continue;
     }
     lcn += unzigzag(in.varint());
-    if (lcn > clusters_max) throw_malformed("bad place of a run");
+    if (lcn > clusters_max) throw_bad_entry("bad place of a run");
     run.lcn = lcn;
   }
   return runs;
@@ -116,7 +116,7 @@ StreamEntry take_stream(ByteReader& in) {
   stream.name = take_units(in, static_cast<std::size_t>(name_units));
   stream.flags = static_cast<std::uint16_t>(take_at_most(in, 0xffff, "bad stream flags"));
   const std::uint8_t bits = in.u8();
-  if (bits > stream_resident) throw_malformed("unknown bits of a stream");
+  if (bits > stream_resident) throw_bad_entry("unknown bits of a stream");
   stream.resident = bits == stream_resident;
   stream.data_bytes = in.varint();
   stream.initialized_bytes = in.varint();
@@ -182,21 +182,21 @@ Bytes encode_name(const NameEntry& entry) {
 NameEntry decode_name(ByteView key, ByteView value) {
   NameEntry entry;
   ByteReader key_in(key, "a file index key");
-  if (key_in.u8() != static_cast<std::uint8_t>(name_kind)) throw_malformed("not a name");
+  if (key_in.u8() != static_cast<std::uint8_t>(name_kind)) throw_bad_entry("not a name");
   const std::uint64_t parent = key_in.u64_big_endian();
   entry.parent = make_reference(parent >> 16, parent & 0xffff);
   // The upcased name and the exact one have the same length.
   const std::size_t rest_bytes = key_in.rest().size();
-  if (rest_bytes < 6 || rest_bytes % 4 != 2) throw_malformed("bad length of a name");
+  if (rest_bytes < 6 || rest_bytes % 4 != 2) throw_bad_entry("bad length of a name");
   const std::size_t units = (rest_bytes - 2) / 4;
-  if (units > name_units_max) throw_malformed("a name is too long");
+  if (units > name_units_max) throw_bad_entry("a name is too long");
   key_in.bytes(2 * units);
-  if (key_in.u16() != 0) throw_malformed("a name without its separator");
+  if (key_in.u16() != 0) throw_bad_entry("a name without its separator");
   entry.name = take_units(key_in, units);
 
   ByteReader in(value, "a file index entry");
   const std::uint8_t bits = in.u8();
-  if (bits > (name_is_directory | name_is_short)) throw_malformed("unknown bits of a name");
+  if (bits > (name_is_directory | name_is_short)) throw_bad_entry("unknown bits of a name");
   entry.is_directory = (bits & name_is_directory) != 0;
   entry.is_short_name = (bits & name_is_short) != 0;
   const std::uint64_t number = take_at_most(in, record_number_max, "bad MFT record number");
@@ -226,25 +226,25 @@ Bytes encode_record(const RecordEntry& entry) {
 RecordEntry decode_record(ByteView key, ByteView value) {
   RecordEntry entry;
   ByteReader key_in(key, "a file index key");
-  if (key_in.u8() != static_cast<std::uint8_t>(record_kind)) throw_malformed("not a record");
+  if (key_in.u8() != static_cast<std::uint8_t>(record_kind)) throw_bad_entry("not a record");
   const std::uint64_t number = key_in.u64_big_endian();
-  if (number > record_number_max) throw_malformed("bad MFT record number");
+  if (number > record_number_max) throw_bad_entry("bad MFT record number");
   const unsigned part_high = key_in.u8();
   entry.part = static_cast<std::uint16_t>(part_high << 8 | key_in.u8());
   key_in.expect_end();
 
   ByteReader in(value, "a file index entry");
   const std::uint8_t bits = in.u8();
-  if (bits > (record_more_parts | record_continues)) throw_malformed("unknown bits of a record");
+  if (bits > (record_more_parts | record_continues)) throw_bad_entry("unknown bits of a record");
   entry.more_parts = (bits & record_more_parts) != 0;
   entry.continues = (bits & record_continues) != 0;
   entry.record = make_reference(number, take_at_most(in, 0xffff, "bad MFT sequence number"));
   entry.links = static_cast<std::uint16_t>(take_at_most(in, 0xffff, "bad number of links"));
   const std::uint64_t count = in.varint();
-  if (count > in.rest().size()) throw_malformed("more streams than bytes");
+  if (count > in.rest().size()) throw_bad_entry("more streams than bytes");
   for (std::uint64_t i = 0; i < count; ++i) entry.streams.push_back(take_stream(in));
   in.expect_end();
-  if (entry.continues && (entry.part == 0 || entry.streams.empty())) throw_malformed("nothing to continue");
+  if (entry.continues && (entry.part == 0 || entry.streams.empty())) throw_bad_entry("nothing to continue");
   return entry;
 }
 

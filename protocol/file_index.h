@@ -22,6 +22,8 @@ namespace vmferry {
 using MftReference = std::uint64_t;  // low 48 bits: record number; high 16: sequence
 inline constexpr std::uint64_t mft_record_number(MftReference reference) { return reference & 0xffffffffffffULL; }
 inline constexpr std::uint64_t root_directory_record = 5;
+// A reparse tag with it is a link: what it stands for is elsewhere.
+inline constexpr std::uint32_t tag_is_name_surrogate = 0x20000000;
 
 // Windows FILETIME: 100 ns since 1601-01-01 UTC.
 struct NtfsTimes {

@@ -13,7 +13,7 @@ bool begins_with(ByteView key, ByteView prefix) {
   return key.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), key.begin());
 }
 
-[[noreturn]] void throw_malformed(MftReference record, std::string_view why) {
+[[noreturn]] void throw_bad_index(MftReference record, std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a file index",
               "MFT record " + std::to_string(mft_record_number(record)), std::string(why));
 }
@@ -83,13 +83,13 @@ std::optional<RecordEntry> FileIndexReader::record(MftReference record) {
     cursor_->next();
     if (part > 0xffff || cursor_->at_end() ||
         cursor_->entry().key != record_key(record, static_cast<std::uint16_t>(part)))
-      throw_malformed(record, "a part is missing");
+      throw_bad_index(record, "a part is missing");
     RecordEntry next = decode_record(cursor_->entry().key, cursor_->entry().value);
     auto stream = next.streams.begin();
     if (next.continues) {
-      if (whole.streams.empty()) throw_malformed(record, "nothing to continue");
+      if (whole.streams.empty()) throw_bad_index(record, "nothing to continue");
       auto& runs = whole.streams.back().runs;
-      if (runs.size() > runs_max) throw_malformed(record, "too many runs");
+      if (runs.size() > runs_max) throw_bad_index(record, "too many runs");
       runs.insert(runs.end(), stream->runs.begin(), stream->runs.end());
       ++stream;
     }

@@ -12,9 +12,8 @@
 namespace vmferry {
 namespace {
 
-constexpr std::string_view magic = "VFF1";
+constexpr std::string_view frame_magic = "VFF1";
 constexpr std::size_t directory_entry_bytes = 32 + 4;
-constexpr std::size_t checksum_bytes = 8;
 
 struct Header {
   FrameCodec codec;
@@ -23,16 +22,16 @@ struct Header {
   std::uint32_t stored_bytes;
 
   std::size_t frame_bytes() const {
-    return frame_header_bytes + chunk_count * directory_entry_bytes + stored_bytes + checksum_bytes;
+    return frame_header_bytes + chunk_count * directory_entry_bytes + stored_bytes + checksum64_bytes;
   }
 };
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_frame(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a frame", {}, std::string(why));
 }
 
 void write_header(ByteWriter& out, const Header& header) {
-  out.bytes(as_bytes(magic));
+  out.bytes(as_bytes(frame_magic));
   out.u8(static_cast<std::uint8_t>(header.codec));
   out.u8(0);  // flags
   out.u16(header.chunk_count);
@@ -42,17 +41,17 @@ void write_header(ByteWriter& out, const Header& header) {
 
 // Everything that the header alone can tell: after this the lengths may be trusted to be within limits.
 Header read_header(ByteReader& in) {
-  if (as_text(in.bytes(magic.size())) != magic) throw_malformed("it does not begin like one");
+  if (as_text(in.bytes(frame_magic.size())) != frame_magic) throw_bad_frame("it does not begin like one");
   const std::uint8_t codec = in.u8();
   const std::uint8_t flags = in.u8();
   Header header{static_cast<FrameCodec>(codec), in.u16(), in.u32(), in.u32()};
-  if (codec > static_cast<std::uint8_t>(FrameCodec::zstd) || flags != 0) throw_malformed("unknown codec or flags");
-  if (header.chunk_count == 0 || header.chunk_count > limits::frame_chunks_max) throw_malformed("bad chunk count");
+  if (codec > static_cast<std::uint8_t>(FrameCodec::zstd) || flags != 0) throw_bad_frame("unknown codec or flags");
+  if (header.chunk_count == 0 || header.chunk_count > limits::frame_chunks_max) throw_bad_frame("bad chunk count");
   if (header.content_bytes == 0 || header.content_bytes > limits::frame_content_max)
-    throw_malformed("bad content length");
-  if (header.stored_bytes == 0 || header.stored_bytes > limits::frame_stored_max) throw_malformed("bad stored length");
+    throw_bad_frame("bad content length");
+  if (header.stored_bytes == 0 || header.stored_bytes > limits::frame_stored_max) throw_bad_frame("bad stored length");
   if (header.codec == FrameCodec::plain && header.stored_bytes != header.content_bytes)
-    throw_malformed("plain content of another length");
+    throw_bad_frame("plain content of another length");
   return header;
 }
 
@@ -138,7 +137,7 @@ std::optional<std::size_t> frame_length(ByteView beginning) {
 FrameView parse_frame(ByteView bytes) {
   ByteReader in(bytes, "a frame");
   const Header header = read_header(in);
-  if (header.frame_bytes() != bytes.size()) throw_malformed("its length is not what its header says");
+  if (header.frame_bytes() != bytes.size()) throw_bad_frame("its length is not what its header says");
   FrameView frame;
   frame.codec = header.codec;
   frame.content_bytes = header.content_bytes;
@@ -148,13 +147,13 @@ FrameView parse_frame(ByteView bytes) {
   for (std::size_t i = 0; i < header.chunk_count; ++i) {
     const ChunkId id = ChunkId::from_bytes(in.bytes(32));
     const std::uint32_t length = in.u32();
-    if (length == 0 || length > limits::chunk_size_max) throw_malformed("bad chunk length");
+    if (length == 0 || length > limits::chunk_size_max) throw_bad_frame("bad chunk length");
     sum += length;
     frame.chunks.push_back({id, length});
   }
-  if (sum != header.content_bytes) throw_malformed("its chunks do not add up to its content");
+  if (sum != header.content_bytes) throw_bad_frame("its chunks do not add up to its content");
   frame.payload = in.bytes(header.stored_bytes);
-  if (in.u64() != checksum64(bytes.first(bytes.size() - checksum_bytes)))
+  if (in.u64() != checksum64(bytes.first(bytes.size() - checksum64_bytes)))
     throw Error(ErrorCode::damaged, "a frame's checksum is wrong", frame.chunks.front().id.to_string());
   return frame;
 }
@@ -170,7 +169,7 @@ FrameDecoder::FrameDecoder(FrameDecoder&&) noexcept = default;
 
 ByteView FrameDecoder::decode(const FrameView& frame) {
   if (frame.codec == FrameCodec::plain) return frame.payload;
-  if (frame.content_bytes > limits::frame_content_max) throw_malformed("bad content length");
+  if (frame.content_bytes > limits::frame_content_max) throw_bad_frame("bad content length");
   if (state_->content.size() < frame.content_bytes) state_->content.resize(frame.content_bytes);
   const std::span<std::byte> content = std::span(state_->content).first(frame.content_bytes);
   decode_into(frame, content);

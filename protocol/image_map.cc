@@ -16,7 +16,7 @@ Bytes key_of(std::uint64_t offset) {
   return std::move(key).take();
 }
 
-[[noreturn]] void throw_malformed(std::uint64_t offset, std::string_view why) {
+[[noreturn]] void throw_bad_map(std::uint64_t offset, std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read an image map", "disk offset " + std::to_string(offset),
               std::string(why));
 }
@@ -50,16 +50,16 @@ MapEntry decode_map_entry(ByteView key, ByteView value) {
   key_in.expect_end();
   ByteReader in(value, "an image map entry");
   const std::uint8_t kind = in.u8();
-  if (kind > static_cast<std::uint8_t>(MapKind::excluded)) throw_malformed(entry.disk.offset, "unknown kind of range");
+  if (kind > static_cast<std::uint8_t>(MapKind::excluded)) throw_bad_map(entry.disk.offset, "unknown kind of range");
   entry.kind = static_cast<MapKind>(kind);
   entry.disk.length = in.varint();
   if (entry.disk.length == 0 || !range_fits(entry.disk.offset, entry.disk.length, limits::disk_bytes_max))
-    throw_malformed(entry.disk.offset, "bad length of a range");
+    throw_bad_map(entry.disk.offset, "bad length of a range");
   if (entry.kind == MapKind::data) {
     entry.chunk = ChunkId::from_bytes(in.bytes(entry.chunk.bytes.size()));
     const std::uint64_t chunk_offset = in.varint();
     if (!range_fits(chunk_offset, entry.disk.length, limits::chunk_size_max))
-      throw_malformed(entry.disk.offset, "a slice past the largest chunk");
+      throw_bad_map(entry.disk.offset, "a slice past the largest chunk");
     entry.chunk_offset = static_cast<std::uint32_t>(chunk_offset);
   }
   in.expect_end();
@@ -119,10 +119,10 @@ struct ImageMapReader::State {
 
   // The cursor's entry, which must hold `offset`.
   MapEntry entry_holding(std::uint64_t offset) {
-    if (cursor.at_end()) throw_malformed(offset, "the map has a gap");
+    if (cursor.at_end()) throw_bad_map(offset, "the map has a gap");
     MapEntry entry = decode_map_entry(cursor.entry().key, cursor.entry().value);
-    if (entry.disk.offset > offset || entry.disk.end() <= offset) throw_malformed(offset, "the map has a gap");
-    if (entry.disk.end() > disk_bytes) throw_malformed(offset, "the map goes past the disk's end");
+    if (entry.disk.offset > offset || entry.disk.end() <= offset) throw_bad_map(offset, "the map has a gap");
+    if (entry.disk.end() > disk_bytes) throw_bad_map(offset, "the map goes past the disk's end");
     end = entry.disk.end();
     return entry;
   }
@@ -153,7 +153,7 @@ std::optional<MapEntry> ImageMapReader::next() {
   const std::uint64_t expected = state.end;
   if (!state.cursor.at_end()) state.cursor.next();
   MapEntry entry = state.entry_holding(expected);
-  if (entry.disk.offset != expected) throw_malformed(expected, "the map's ranges overlap");
+  if (entry.disk.offset != expected) throw_bad_map(expected, "the map's ranges overlap");
   return entry;
 }
 

@@ -12,11 +12,9 @@
 namespace vmferry {
 namespace {
 
-constexpr std::string_view magic = "VFP1";
+constexpr std::string_view point_magic = "VFP1";
 constexpr std::uint32_t point_version = 1;
 constexpr std::size_t header_bytes = 4 + 4 + 4;
-constexpr std::size_t checksum_bytes = 8;
-constexpr std::size_t id_bytes = 32;
 
 std::string text_of(ByteView bytes) { return std::string(as_text(bytes)); }
 
@@ -131,12 +129,12 @@ wire::PointRecord to_message(const RestorePoint& from) {
 
 // --- from the message
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_point(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a restore point", {}, std::string(why));
 }
 
 TreeRoot take(const wire::PointTree& from) {
-  if (from.levels() > limits::tree_depth_max) throw_malformed("a tree with too many levels");
+  if (from.levels() > limits::tree_depth_max) throw_bad_point("a tree with too many levels");
   TreeRoot root;
   root.levels = static_cast<std::uint8_t>(from.levels());
   root.entries = from.entries();
@@ -181,7 +179,7 @@ PointDisk take(const wire::PointDiskRecord& from) {
   to.sectors = from.sectors();
   to.descriptor = from.descriptor_text();
   for (const wire::PointDdbEntry& entry : from.ddb()) {
-    if (!to.ddb.empty() && to.ddb.rbegin()->first >= entry.name()) throw_malformed("a disk database out of order");
+    if (!to.ddb.empty() && to.ddb.rbegin()->first >= entry.name()) throw_bad_point("a disk database out of order");
     to.ddb.emplace_hint(to.ddb.end(), entry.name(), entry.value());
   }
   to.image_map = take(from.image_map());
@@ -195,9 +193,9 @@ PointFile take(const wire::PointFileRecord& from) {
   to.name = from.name();
   to.size_bytes = from.size_bytes();
   const ByteView ids = as_bytes(from.chunks());
-  if (ids.size() % id_bytes != 0) throw_malformed("half a chunk id");
-  for (std::size_t at = 0; at < ids.size(); at += id_bytes)
-    to.chunks.push_back(ChunkId::from_bytes(ids.subspan(at, id_bytes)));
+  if (ids.size() % chunk_id_bytes != 0) throw_bad_point("half a chunk id");
+  for (std::size_t at = 0; at < ids.size(); at += chunk_id_bytes)
+    to.chunks.push_back(ChunkId::from_bytes(ids.subspan(at, chunk_id_bytes)));
   to.chunk_lengths.assign(from.chunk_lengths().begin(), from.chunk_lengths().end());
   return to;
 }
@@ -235,7 +233,7 @@ RestorePoint from_message(const wire::PointRecord& from) {
   to.client_uuid = Uuid::from_bytes(as_bytes(from.client_uuid()));
   to.client_name = from.client_name();
   to.domain_uuid = Uuid::from_bytes(as_bytes(from.domain_uuid()));
-  if (from.source() > static_cast<std::uint32_t>(SourceKind::frozen)) throw_malformed("unknown kind of source");
+  if (from.source() > static_cast<std::uint32_t>(SourceKind::frozen)) throw_bad_point("unknown kind of source");
   to.source = static_cast<SourceKind>(from.source());
   to.taken_ms = from.taken_ms();
   to.arrived_ms = from.arrived_ms();
@@ -253,11 +251,11 @@ RestorePoint from_message(const wire::PointRecord& from) {
 Bytes encode_point(const RestorePoint& point) {
   check_point(point);
   const std::string body = to_message(point).SerializeAsString();
-  if (body.size() > limits::point_bytes_max - header_bytes - checksum_bytes)
+  if (body.size() > limits::point_bytes_max - header_bytes - checksum64_bytes)
     throw std::logic_error("a restore point is too large");
   ByteWriter out;
-  out.reserve(header_bytes + body.size() + checksum_bytes);
-  out.bytes(as_bytes(magic));
+  out.reserve(header_bytes + body.size() + checksum64_bytes);
+  out.bytes(as_bytes(point_magic));
   out.u32(point_version);
   out.u32(static_cast<std::uint32_t>(body.size()));
   out.bytes(as_bytes(body));
@@ -266,20 +264,20 @@ Bytes encode_point(const RestorePoint& point) {
 }
 
 RestorePoint decode_point(ByteView bytes) {
-  if (bytes.size() > limits::point_bytes_max) throw_malformed("it is too long");
+  if (bytes.size() > limits::point_bytes_max) throw_bad_point("it is too long");
   ByteReader in(bytes, "a restore point");
-  if (as_text(in.bytes(magic.size())) != magic) throw_malformed("it does not begin like one");
+  if (as_text(in.bytes(point_magic.size())) != point_magic) throw_bad_point("it does not begin like one");
   if (const std::uint32_t version = in.u32(); version != point_version)
     throw Error(ErrorCode::version, "cannot read a restore point", "version " + std::to_string(version),
                 "it was written by a newer vmferry: use that one");
   const std::uint32_t length = in.u32();
-  if (in.rest().size() != length + checksum_bytes)
+  if (in.rest().size() != length + checksum64_bytes)
     throw Error(ErrorCode::damaged, "a restore point's length is not what its header says");
   const ByteView body = in.bytes(length);
-  if (in.u64() != checksum64(bytes.first(bytes.size() - checksum_bytes)))
+  if (in.u64() != checksum64(bytes.first(bytes.size() - checksum64_bytes)))
     throw Error(ErrorCode::damaged, "a restore point's checksum is wrong");
   wire::PointRecord message;
-  if (!message.ParseFromArray(body.data(), static_cast<int>(body.size()))) throw_malformed("not a point record");
+  if (!message.ParseFromArray(body.data(), static_cast<int>(body.size()))) throw_bad_point("not a point record");
   RestorePoint point = from_message(message);
   check_point(point);
   return point;

@@ -15,24 +15,23 @@ namespace {
 
 constexpr std::uint8_t node_version = 1;
 constexpr std::size_t leaf_item_bytes_min = 3;  // shared, suffix length, value length
-constexpr std::size_t id_bytes = 32;
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_node(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a tree node", {}, std::string(why));
 }
 
 }  // namespace
 
 void FlatNode::parse(ByteView node) {
-  if (node.size() > limits::tree_node_max) throw_malformed("it is too long");
+  if (node.size() > limits::tree_node_max) throw_bad_node("it is too long");
   ByteReader in(node, "a tree node");
   if (const std::uint8_t version = in.u8(); version != node_version)
     throw Error(ErrorCode::version, "cannot read a tree node", "version " + std::to_string(version),
                 "it was written by a newer vmferry");
   level_ = in.u8();
-  if (level_ >= limits::tree_depth_max) throw_malformed("its level is too high");
+  if (level_ >= limits::tree_depth_max) throw_bad_node("its level is too high");
   const std::uint64_t count = in.varint();
-  if (count == 0 || count > in.rest().size() / leaf_item_bytes_min) throw_malformed("bad item count");
+  if (count == 0 || count > in.rest().size() / leaf_item_bytes_min) throw_bad_node("bad item count");
   items_.clear();
   items_.reserve(static_cast<std::size_t>(count));
   arena_.clear();
@@ -42,10 +41,10 @@ void FlatNode::parse(ByteView node) {
     const std::uint64_t suffix_bytes = in.varint();
     const ByteView suffix = in.bytes(suffix_bytes);
     const ByteView before = i == 0 ? ByteView{} : view(items_.back().key_at, items_.back().key_bytes);
-    if (shared > before.size() || shared + suffix.size() > limits::tree_key_max) throw_malformed("bad key length");
+    if (shared > before.size() || shared + suffix.size() > limits::tree_key_max) throw_bad_node("bad key length");
     // The suffix begins where the keys part, and there this key is the greater: canonical and ascending at once.
     if (i > 0 && (suffix.empty() || (shared < before.size() && suffix[0] <= before[shared])))
-      throw_malformed("its keys do not ascend");
+      throw_bad_node("its keys do not ascend");
     Item item{};
     item.key_at = static_cast<std::uint32_t>(arena_.size());
     item.key_bytes = static_cast<std::uint32_t>(shared + suffix.size());
@@ -54,16 +53,16 @@ void FlatNode::parse(ByteView node) {
     if (!suffix.empty()) std::memcpy(arena_.data() + item.key_at + shared, suffix.data(), suffix.size());
     if (level_ == 0) {
       const std::uint64_t value_bytes = in.varint();
-      if (value_bytes > limits::tree_value_max) throw_malformed("a value is too long");
+      if (value_bytes > limits::tree_value_max) throw_bad_node("a value is too long");
       item.value_bytes = static_cast<std::uint32_t>(value_bytes);
       item.entries = 1;
     } else {
-      item.value_bytes = id_bytes;
+      item.value_bytes = chunk_id_bytes;
     }
     item.value_at = static_cast<std::uint32_t>(arena_.size());
     append(in.bytes(item.value_bytes));
     if (level_ > 0) item.entries = in.varint();
-    if (item.entries == 0) throw_malformed("a child without entries");
+    if (item.entries == 0) throw_bad_node("a child without entries");
     entries_sum_ = checked_add(entries_sum_, item.entries, "entries of a tree node");
     items_.push_back(item);
   }

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t window_growth = 4;
 constexpr std::size_t window_max = 128;
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_path(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a tree", {}, std::string(why));
 }
 
@@ -24,18 +24,18 @@ TreePath::TreePath(const TreeRoot& root, ChunkSource& source, TreeWalk walk)
     : root_(root), source_(source), window_min_(walk == TreeWalk::onwards ? window_max : 1), window_(window_min_) {}
 
 void TreePath::load_root() {
-  if (root_.levels == 0 || root_.levels > limits::tree_depth_max) throw_malformed("a bad number of levels");
+  if (root_.levels == 0 || root_.levels > limits::tree_depth_max) throw_bad_path("a bad number of levels");
   Step step;
   step.node.parse(get_chunk(source_, root_.node));
   check(step, static_cast<std::uint8_t>(root_.levels - 1));
-  if (step.node.entries_sum() != root_.entries) throw_malformed("a root with another number of entries");
+  if (step.node.entries_sum() != root_.entries) throw_bad_path("a root with another number of entries");
   steps_.push_back(std::move(step));
 }
 
 void TreePath::check(const Step& step, std::uint8_t level) const {
-  if (step.node.level() != level) throw_malformed("a node of the wrong level");
+  if (step.node.level() != level) throw_bad_path("a node of the wrong level");
   if (step.upper && compare_keys(step.node.key(step.node.size() - 1), *step.upper) >= 0)
-    throw_malformed("a node reaches into its neighbour");
+    throw_bad_path("a node reaches into its neighbour");
 }
 
 void TreePath::descend(ByteView key, std::uint8_t level) {
@@ -80,8 +80,8 @@ void TreePath::push_child(std::size_t at, std::size_t window) {
     child.upper = parent.upper;
   }
   check(child, static_cast<std::uint8_t>(parent.node.level() - 1));
-  if (compare_keys(child.node.key(0), parent.node.key(at)) != 0) throw_malformed("a node of another place");
-  if (child.node.entries_sum() != parent.node.entries(at)) throw_malformed("a node with another number of entries");
+  if (compare_keys(child.node.key(0), parent.node.key(at)) != 0) throw_bad_path("a node of another place");
+  if (child.node.entries_sum() != parent.node.entries(at)) throw_bad_path("a node with another number of entries");
   steps_.push_back(std::move(child));
 }
 
@@ -94,7 +94,7 @@ Bytes TreePath::take_child(Step& parent, std::size_t at, std::size_t window) {
     std::unordered_map<ChunkId, std::size_t> index;
     for (std::size_t i = at; i < at + count; ++i) {
       const ChunkId id = parent.node.child(i);
-      if (!index.emplace(id, i).second) throw_malformed("a node is named twice");
+      if (!index.emplace(id, i).second) throw_bad_path("a node is named twice");
       ids.push_back(id);
     }
     std::vector<std::optional<Bytes>> got(count);

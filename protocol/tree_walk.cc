@@ -14,7 +14,7 @@ namespace {
 // Nodes that are asked for at once.
 constexpr std::size_t batch_max = 1024;
 
-[[noreturn]] void throw_malformed(std::string_view why) {
+[[noreturn]] void throw_bad_tree(std::string_view why) {
   throw Error(ErrorCode::malformed, "cannot read a tree", {}, std::string(why));
 }
 
@@ -91,15 +91,15 @@ class NewNodesWalk {
 
  private:
   static void check(const Expected& expected, const TreeNode& node) {
-    if (node.level != expected.level) throw_malformed("a node of the wrong level");
+    if (node.level != expected.level) throw_bad_tree("a node of the wrong level");
     std::uint64_t entries = node.entries.size();  // the sum cannot wrap: parse_tree_node looked
     for (const TreeNode::Child& child : node.children) entries += child.entries;
-    if (entries != expected.entries) throw_malformed("a node with another number of entries");
+    if (entries != expected.entries) throw_bad_tree("a node with another number of entries");
     const Bytes& first = node.level == 0 ? node.entries.front().key : node.children.front().first_key;
     const Bytes& last = node.level == 0 ? node.entries.back().key : node.children.back().first_key;
-    if (expected.first_key && first != *expected.first_key) throw_malformed("a node of another place");
+    if (expected.first_key && first != *expected.first_key) throw_bad_tree("a node of another place");
     if (expected.end && tree::compare_keys(last, *expected.end) >= 0)
-      throw_malformed("a node reaches into its neighbour");
+      throw_bad_tree("a node reaches into its neighbour");
   }
 
   ChunkSource& source_;
@@ -112,7 +112,7 @@ class NewNodesWalk {
 void visit_new_nodes(const TreeRoot& tree, ChunkSource& source, const TreeRoot& base, ChunkSource& base_source,
                      const std::function<void(const NewNode&)>& visit) {
   if (tree.levels == 0) return;
-  if (tree.levels > limits::tree_depth_max) throw_malformed("a bad number of levels");
+  if (tree.levels > limits::tree_depth_max) throw_bad_tree("a bad number of levels");
   if (tree.levels == base.levels && tree.node == base.node) return;
   // A tree that shrank may have for its root what is an inner node of the base: only the walk below finds it.
   const auto in_base = tree.levels == base.levels ? std::optional(base.node) : std::nullopt;

@@ -26,10 +26,6 @@ std::uint64_t get_little_endian(ByteView in) {
   return value;
 }
 
-[[noreturn]] void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the peer broke the protocol", {}, std::move(why));
-}
-
 NumberedIds parse_ids(ByteView payload, std::size_t count_min, std::size_t count_max) {
   NumberedIds parsed;
   parsed.number = take_number(payload);
@@ -147,6 +143,10 @@ Bytes encode_numbered_ids(std::uint64_t number, std::span<const ChunkId> ids) {
   writer.u64(number);
   for (const ChunkId& id : ids) writer.bytes(id.view());
   return std::move(writer).take();
+}
+
+void malformed(std::string why) {
+  throw Error(ErrorCode::malformed, "the peer broke the protocol", {}, std::move(why));
 }
 
 NumberedIds parse_numbered_ids(ByteView payload) { return parse_ids(payload, 1, limits::offer_ids_max); }

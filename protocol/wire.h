@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,7 +48,6 @@ enum class NotFetched : std::uint8_t { missing = 0, damaged = 1 };
 
 inline constexpr std::size_t packet_header_bytes = 8;
 inline constexpr std::size_t packet_checksum_bytes = 8;
-inline constexpr std::size_t chunk_id_bytes = 32;
 inline constexpr std::size_t hello_bytes_max = 64 * limits::KiB;  // before the peer has said who it is
 
 // What a payload of this type may measure at most; 0 for a type that this version does not know.
@@ -89,6 +89,9 @@ class PacketReader {
   Bytes buffer_;
   std::size_t begin_ = 0, end_ = 0;  // received and not yet handed out
 };
+
+// Throws Error{malformed}: the peer broke the protocol.
+[[noreturn]] void malformed(std::string why);
 
 // The payloads that are no protobuf messages. parse_* throw Error{malformed}.
 Bytes encode_numbered_ids(std::uint64_t number, std::span<const ChunkId> ids);  // offer, fetch, delta done

@@ -4,14 +4,10 @@
 #include "protocol/bytes.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "protocol/now.h"
 
 namespace vmferry::backup {
 namespace {
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // Before the machine is known: two first backups of one name would each make a machine up, and the name would have
 // both.

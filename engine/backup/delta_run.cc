@@ -8,7 +8,7 @@ namespace {
 constexpr std::uint64_t run_bytes_max = 512u << 10;       // about a frame: each frame names the basis of all of its runs
 constexpr std::uint64_t basis_longer_max = 1u << 20;      // than the run: more was deleted there than a delta wants
 constexpr std::uint64_t margin_bytes = 16u << 10;         // past a run that ended for its length
-constexpr std::size_t parts_max = 128;
+constexpr std::size_t basis_parts_max = 128;
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void RunBuilder::begin(FormerWindow* window) {
 void RunBuilder::fill(std::uint64_t former_begin, std::uint64_t former_end, std::int64_t shift_after) {
   const std::uint64_t middle = former_begin + (former_end - former_begin) / 2;
   window_->overlapping(former_begin, former_end, [&](const FormerCut& cut) {
-    if (run_->basis.size() == parts_max) return;
+    if (run_->basis.size() == basis_parts_max) return;
     const std::int64_t shift = cut.offset < middle ? shift_ : shift_after;
     run_->basis.push_back({cut.id, static_cast<std::int64_t>(cut.offset) - cut.chunk_offset - shift, nullptr});
   });

@@ -7,7 +7,7 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t parts_max = 4;
+constexpr std::size_t nodes_max = 4;
 constexpr std::size_t recent_max = 16;
 
 }  // namespace
@@ -36,7 +36,7 @@ RunPointer FormerNodes::basis_of(ByteView node) try {
     const tree::FlatNode& parent = path_.node();
     const std::size_t after = parent.upper_bound(node_.key(0));
     const std::size_t last = parent.upper_bound(node_.key(node_.size() - 1));
-    for (std::size_t i = after == 0 ? 0 : after - 1; i < std::max<std::size_t>(last, 1) && run->basis.size() < parts_max; ++i)
+    for (std::size_t i = after == 0 ? 0 : after - 1; i < std::max<std::size_t>(last, 1) && run->basis.size() < nodes_max; ++i)
       add(parent.child(i), *run);
   }
   return run->basis.empty() ? nullptr : run;

@@ -8,7 +8,7 @@
 namespace vmferry::catalog {
 namespace {
 
-constexpr std::int64_t application_id = 0x56464331;  // "VFC1"
+constexpr std::int64_t catalog_magic = 0x56464331;  // "VFC1"
 
 // Step i brings version i to i + 1. A step that was released never changes.
 constexpr std::array<const char*, schema_version> steps = {
@@ -36,7 +36,7 @@ constexpr std::array<const char*, schema_version> steps = {
       row_bytes INTEGER NOT NULL, rows BLOB NOT NULL);
     CREATE INDEX traffic_by_machine ON traffic (store, machine, number);
     )"};
-static_assert(application_id == 1447445297);
+static_assert(catalog_magic == 1447445297);
 
 }  // namespace
 
@@ -52,14 +52,14 @@ sqlite::Database open_database(const std::filesystem::path& file) {
 
 void bring_schema_up_to_date(sqlite::Database& database) {
   const auto version = [&] { return database.number("PRAGMA user_version"); };
-  if (version() == schema_version && database.number("PRAGMA application_id") == application_id) return;
+  if (version() == schema_version && database.number("PRAGMA application_id") == catalog_magic) return;
   sqlite::Transaction transaction(database);  // another process may have been faster: look again under the lock
   const std::int64_t from = version();
   if (from > schema_version)
     throw Error(ErrorCode::version, "the catalog was written by a newer vmferry", database.path(),
                 "install that version, or name another file with --catalog (backups work without the old one)");
   const bool empty = database.number("SELECT count(*) FROM sqlite_schema") == 0;
-  if (from < 0 || (from == 0 && !empty) || (from > 0 && database.number("PRAGMA application_id") != application_id))
+  if (from < 0 || (from == 0 && !empty) || (from > 0 && database.number("PRAGMA application_id") != catalog_magic))
     throw Error(ErrorCode::damaged, "this is no catalog of vmferry", database.path(),
                 "name another file with --catalog, or move it away");
   for (auto step = static_cast<std::size_t>(from); step < steps.size(); ++step) {

@@ -18,8 +18,8 @@ constexpr const char* schema = R"(
   INSERT INTO counters VALUES ('signatures', 0), ('bytes', 0);
   PRAGMA user_version = 1;
 )";
-constexpr std::int64_t application_id = 0x56465353;  // "VFSS"
-static_assert(application_id == 1447449427);  // as the schema has it
+constexpr std::int64_t signatures_magic = 0x56465353;  // "VFSS"
+static_assert(signatures_magic == 1447449427);  // as the schema has it
 
 ByteView key_of(const ChunkId& id) { return id.view().first(key_bytes); }
 
@@ -56,13 +56,14 @@ struct SignatureStore::Open {
     sqlite::Database& database = holder.get();
     database.run("PRAGMA synchronous=NORMAL");  // the newest signatures may be lost with the power
     const auto ours = [&] {
-      return database.number("PRAGMA user_version") == 1 && database.number("PRAGMA application_id") == application_id;
+      return database.number("PRAGMA user_version") == 1 &&
+             database.number("PRAGMA application_id") == signatures_magic;
     };
     if (ours()) return holder;
     sqlite::Transaction transaction(database);
     if (ours()) return holder;
     if (database.number("SELECT count(*) FROM sqlite_schema") != 0) {
-      const bool of_another_version = database.number("PRAGMA application_id") == application_id;
+      const bool of_another_version = database.number("PRAGMA application_id") == signatures_magic;
       throw Error(of_another_version ? ErrorCode::damaged : ErrorCode::refused, "this is no signature file of this version",
                   database.path());
     }

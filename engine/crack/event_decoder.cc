@@ -13,19 +13,19 @@ namespace {
   throw Error(ErrorCode::malformed, "cannot crack the volume", {}, std::string("the cracker's events make no sense: ") + why);
 }
 
-void require(bool holds, const char* why) {
+void expect(bool holds, const char* why) {
   if (!holds) broken(why);
 }
 
 template <typename T>
 T narrow(std::uint64_t value, const char* why) {
-  require(value <= static_cast<std::uint64_t>(~T{0}), why);
+  expect(value <= static_cast<std::uint64_t>(~T{0}), why);
   return static_cast<T>(value);
 }
 
 std::u16string read_name(ByteReader& in) {
   const std::uint64_t units = in.varint();
-  require(units <= name_units_max, "a name is too long");
+  expect(units <= name_units_max, "a name is too long");
   const ByteView raw = in.bytes(2 * units);
   std::u16string name(static_cast<std::size_t>(units), u'\0');
   for (std::size_t i = 0; i < name.size(); ++i) {
@@ -58,13 +58,13 @@ void EventDecoder::feed(ByteView buffer) {
   while (!in.at_end()) decode_one(in);
 }
 
-void EventDecoder::finish() const { require(done_, "they end too early"); }
+void EventDecoder::finish() const { expect(done_, "they end too early"); }
 
 void EventDecoder::decode_one(ByteReader& in) {
   const auto tag = static_cast<EventTag>(in.u8());
-  require(!done_, "something follows the end");
-  require(facts_.has_value() == (tag != EventTag::volume), "the volume comes first, and once");
-  require(!stream_ || tag == EventTag::runs, "a stream lacks runs");
+  expect(!done_, "something follows the end");
+  expect(facts_.has_value() == (tag != EventTag::volume), "the volume comes first, and once");
+  expect(!stream_ || tag == EventTag::runs, "a stream lacks runs");
   switch (tag) {
     case EventTag::volume: return decode_volume(in);
     case EventTag::stream: return decode_stream(in);
@@ -73,7 +73,7 @@ void EventDecoder::decode_one(ByteReader& in) {
     case EventTag::kept: return decode_range(in, true);
     case EventTag::allocated: return decode_range(in, false);
     case EventTag::problem: {
-      require(problems_.size() < problems_max, "too many problems");
+      expect(problems_.size() < problems_max, "too many problems");
       problems_.push_back(read_text(in, problem_bytes_max));
       return;
     }
@@ -98,36 +98,36 @@ void EventDecoder::decode_volume(ByteReader& in) {
   facts.hibernated = (bits & fact_hibernated) != 0;
   facts.shadow_copies = (bits & fact_shadow_copies) != 0;
   facts.mft_mirror_differs = (bits & fact_mirror_differs) != 0;
-  require(std::has_single_bit(facts.cluster_bytes) && facts.cluster_bytes >= 512 && facts.cluster_bytes <= (2U << 20),
-          "the cluster size");
-  require(std::has_single_bit(facts.mft_record_bytes) && facts.mft_record_bytes >= 512 && facts.mft_record_bytes <= 65536,
-          "the MFT record size");
-  require(facts.clusters > 0 && facts.clusters <= volume_bytes_ / facts.cluster_bytes, "the number of clusters");
+  expect(std::has_single_bit(facts.cluster_bytes) && facts.cluster_bytes >= 512 && facts.cluster_bytes <= (2U << 20),
+         "the cluster size");
+  expect(std::has_single_bit(facts.mft_record_bytes) && facts.mft_record_bytes >= 512 && facts.mft_record_bytes <= 65536,
+         "the MFT record size");
+  expect(facts.clusters > 0 && facts.clusters <= volume_bytes_ / facts.cluster_bytes, "the number of clusters");
   sink_.volume(facts);
   facts_ = std::move(facts);
 }
 
 void EventDecoder::decode_stream(ByteReader& in) {
-  require(!allocated_seen_, "a stream after the allocated clusters");
+  expect(!allocated_seen_, "a stream after the allocated clusters");
   StreamEvent event;
   event.record = in.u64();
   event.stream.attribute_type = narrow<std::uint32_t>(in.varint(), "an attribute type");
   event.stream.name = read_name(in);
   event.stream.flags = narrow<std::uint16_t>(in.varint(), "attribute flags");
   const std::uint8_t resident = in.u8();
-  require(resident <= 1, "a flag");
+  expect(resident <= 1, "a flag");
   event.stream.resident = resident != 0;
   event.stream.data_bytes = in.varint();
   event.stream.initialized_bytes = in.varint();
   event.excludable = in.u8();
   const std::uint64_t runs = in.varint();
   const std::uint64_t record = mft_record_number(event.record);
-  require(!last_record_ || record >= *last_record_, "records out of order");
+  expect(!last_record_ || record >= *last_record_, "records out of order");
   last_record_ = record;
-  require(event.excludable <= 2, "an exclusion");
-  require(event.stream.initialized_bytes <= event.stream.data_bytes, "more initialized bytes than bytes");
-  require(runs <= runs_per_stream_max, "too many runs");
-  require(!event.stream.resident || runs == 0, "a resident stream with runs");
+  expect(event.excludable <= 2, "an exclusion");
+  expect(event.stream.initialized_bytes <= event.stream.data_bytes, "more initialized bytes than bytes");
+  expect(runs <= runs_per_stream_max, "too many runs");
+  expect(!event.stream.resident || runs == 0, "a resident stream with runs");
   stream_ = std::move(event);
   stream_runs_missing_ = runs;
   stream_clusters_ = 0;
@@ -135,20 +135,20 @@ void EventDecoder::decode_stream(ByteReader& in) {
 }
 
 void EventDecoder::decode_runs(ByteReader& in) {
-  require(stream_.has_value(), "runs without a stream");
+  expect(stream_.has_value(), "runs without a stream");
   const std::uint64_t count = in.varint();
-  require(count > 0 && count <= stream_runs_missing_, "too many runs");
+  expect(count > 0 && count <= stream_runs_missing_, "too many runs");
   std::vector<StreamRun>& runs = stream_->stream.runs;
   for (std::uint64_t i = 0; i < count; ++i) {
     StreamRun run;
     run.clusters = in.varint();
     run.lcn = in.varint() - 1;
-    require(run.clusters > 0, "an empty run");
-    require(run.lcn == StreamRun::run_hole || range_fits(run.lcn, run.clusters, facts_->clusters), "a run outside the volume");
+    expect(run.clusters > 0, "an empty run");
+    expect(run.lcn == StreamRun::run_hole || range_fits(run.lcn, run.clusters, facts_->clusters), "a run outside the volume");
     stream_clusters_ = checked_add(stream_clusters_, run.clusters, "a stream's runs");
     runs.push_back(run);
   }
-  require(stream_clusters_ <= (std::uint64_t{1} << 63) / facts_->cluster_bytes, "a stream's runs are too long");
+  expect(stream_clusters_ <= (std::uint64_t{1} << 63) / facts_->cluster_bytes, "a stream's runs are too long");
   stream_runs_missing_ -= count;
   give_stream_if_whole();
 }
@@ -156,14 +156,14 @@ void EventDecoder::decode_runs(ByteReader& in) {
 void EventDecoder::give_stream_if_whole() {
   if (stream_runs_missing_ > 0) return;
   const StreamEntry& stream = stream_->stream;
-  require(stream.resident || stream.data_bytes <= stream_clusters_ * facts_->cluster_bytes,
-          "a stream is longer than its runs");
+  expect(stream.resident || stream.data_bytes <= stream_clusters_ * facts_->cluster_bytes,
+         "a stream is longer than its runs");
   sink_.stream(*stream_);
   stream_.reset();
 }
 
 void EventDecoder::decode_file(ByteReader& in) {
-  require(!allocated_seen_, "a file after the allocated clusters");
+  expect(!allocated_seen_, "a file after the allocated clusters");
   NameEntry entry;
   entry.parent = in.u64();
   entry.record = in.u64();
@@ -175,20 +175,20 @@ void EventDecoder::decode_file(ByteReader& in) {
   entry.reparse_tag = narrow<std::uint32_t>(in.varint(), "a reparse tag");
   entry.data_bytes = in.varint();
   entry.times = read_times(in);
-  require(!entry.name.empty() && bits <= 3, "a name");
+  expect(!entry.name.empty() && bits <= 3, "a name");
   sink_.file(entry);
 }
 
 void EventDecoder::decode_range(ByteReader& in, bool kept) {
   const std::uint64_t lcn = in.varint();
   const std::uint64_t clusters = in.varint();
-  require(clusters > 0 && range_fits(lcn, clusters, facts_->clusters), "clusters outside the volume");
+  expect(clusters > 0 && range_fits(lcn, clusters, facts_->clusters), "clusters outside the volume");
   if (kept) {
-    require(!allocated_seen_, "kept clusters after the allocated ones");
+    expect(!allocated_seen_, "kept clusters after the allocated ones");
     sink_.kept(lcn, clusters);
     return;
   }
-  require(lcn >= allocated_end_, "allocated clusters out of order");
+  expect(lcn >= allocated_end_, "allocated clusters out of order");
   allocated_seen_ = true;
   allocated_end_ = lcn + clusters;
   sink_.allocated(lcn, clusters);
@@ -206,9 +206,9 @@ void EventDecoder::decode_done(ByteReader& in) {
 }
 
 void FileAnswerDecoder::advance_to(std::uint64_t file_offset, std::uint64_t length) {
-  require(length > 0 && file_offset >= at_, "a file's bytes out of order");
+  expect(length > 0 && file_offset >= at_, "a file's bytes out of order");
   at_ = checked_add(file_offset, length, "a file's bytes");
-  require(at_ < std::uint64_t{1} << 63, "a file's bytes end too late");
+  expect(at_ < std::uint64_t{1} << 63, "a file's bytes end too late");
 }
 
 void FileAnswerDecoder::feed(ByteView buffer) {
@@ -217,23 +217,23 @@ void FileAnswerDecoder::feed(ByteView buffer) {
     switch (static_cast<EventTag>(in.u8())) {
       case EventTag::piece: {
         const std::uint64_t file_offset = in.varint(), volume_offset = in.varint(), length = in.varint();
-        require(range_fits(volume_offset, length, volume_bytes_), "a piece outside the volume");
+        expect(range_fits(volume_offset, length, volume_bytes_), "a piece outside the volume");
         advance_to(file_offset, length);
-        require(static_cast<bool>(use_.piece), "a piece that nobody asked for");
+        expect(static_cast<bool>(use_.piece), "a piece that nobody asked for");
         use_.piece(file_offset, volume_offset, length);
         break;
       }
       case EventTag::data: {
         const std::uint64_t file_offset = in.varint(), length = in.varint();
-        require(length <= data_event_bytes_max, "too much data at once");
+        expect(length <= data_event_bytes_max, "too much data at once");
         const ByteView bytes = in.bytes(length);
         advance_to(file_offset, length);
-        require(static_cast<bool>(use_.data), "data that nobody asked for");
+        expect(static_cast<bool>(use_.data), "data that nobody asked for");
         use_.data(file_offset, bytes);
         break;
       }
       case EventTag::facts: {
-        require(!facts_, "two answers to one question");
+        expect(!facts_, "two answers to one question");
         VolumeFiles::FileFacts facts;
         facts.data_bytes = in.varint();
         facts.attributes = narrow<std::uint32_t>(in.varint(), "file attributes");

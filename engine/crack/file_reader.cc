@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint16_t stream_compressed = 0x0001, stream_encrypted = 0x4000, stream_sparse = 0x8000;
 constexpr std::uint32_t attribute_encrypted = 0x4000;
-constexpr std::uint32_t tag_is_name_surrogate = 0x20000000;  // a link: what it stands for is elsewhere
 constexpr std::uint32_t tag_deduplicated = 0x80000013;
 constexpr std::uint32_t tag_cloud_mask = 0xffff0fff, tag_cloud = 0x9000001a;
 constexpr std::size_t library_read_bytes = std::size_t{256} * 1024;

@@ -16,7 +16,7 @@ constexpr std::uint32_t wof_version = 1;
 constexpr std::uint32_t provider_wim = 1, provider_file = 2;
 constexpr std::size_t offsets_per_read = 8192;
 
-void require(bool holds, const char* why) {
+void require_stream(bool holds, const char* why) {
   if (!holds) throw Error(ErrorCode::malformed, "cannot decompress a file", {}, why);
 }
 
@@ -46,13 +46,13 @@ class ChunkTable {
              const std::function<void(std::uint64_t offset, std::span<std::byte> into)>& read_stored)
       : chunks_(chunks), entry_bytes_(content_bytes > 0xffffffffULL ? 8 : 4),
         table_bytes_((chunks - 1) * entry_bytes_), stored_bytes_(stored_bytes), read_stored_(read_stored) {
-    require(table_bytes_ <= stored_bytes, "its table of chunks is cut off");
+    require_stream(table_bytes_ <= stored_bytes, "its table of chunks is cut off");
   }
 
   std::uint64_t begin_of(std::uint64_t chunk) {
     if (chunk == chunks_) return stored_bytes_;
     const std::uint64_t relative = chunk == 0 ? 0 : entry(chunk - 1);
-    require(relative <= stored_bytes_ - table_bytes_, "a chunk lies outside its stream");
+    require_stream(relative <= stored_bytes_ - table_bytes_, "a chunk lies outside its stream");
     return table_bytes_ + relative;
   }
 
@@ -110,14 +110,14 @@ void decompress_wof(WofAlgorithm algorithm, std::uint64_t stored_bytes, std::uin
   for (std::uint64_t i = 0; i < chunks; ++i) {
     const std::uint64_t end = table.begin_of(i + 1);
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_size, content_bytes - i * chunk_size));
-    require(end >= begin && end - begin > 0 && end - begin <= wanted, "a chunk's length makes no sense");
+    require_stream(end >= begin && end - begin > 0 && end - begin <= wanted, "a chunk's length makes no sense");
     const std::span<std::byte> part(stored.data(), static_cast<std::size_t>(end - begin));
     read_stored(begin, part);
     if (part.size() == wanted) {  // it did not get smaller, and is stored as it was
       use(i * chunk_size, part);
     } else {
-      require(wimlib_decompress(part.data(), part.size(), content.data(), wanted, decompressor.get()) == 0,
-              "a chunk is damaged");
+      require_stream(wimlib_decompress(part.data(), part.size(), content.data(), wanted, decompressor.get()) == 0,
+                     "a chunk is damaged");
       use(i * chunk_size, ByteView(content).first(wanted));
     }
     begin = end;

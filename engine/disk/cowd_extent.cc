@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/disk/grain_extent.h"
+#include "engine/disk/vmdk_sector.h"
 #include "protocol/bytes.h"
 #include "protocol/error.h"
 
@@ -11,15 +12,15 @@ namespace vmferry::disk {
 namespace {
 
 GrainLayout layout_of(const SourceFile& file, const CowdHeader& header, std::uint64_t size_bytes) {
-  if (header.grain_sectors > grain_bytes_max / sector_bytes)
+  if (header.grain_sectors > grain_bytes_max / vmdk_sector_bytes)
     throw Error(ErrorCode::malformed, "cannot read a COWD extent", file.path().string(),
                 "its grains have " + std::to_string(header.grain_sectors) + " sectors");
-  const std::uint64_t grain_bytes = header.grain_sectors * sector_bytes;
+  const std::uint64_t grain_bytes = header.grain_sectors * vmdk_sector_bytes;
   expect_capacity(file, size_bytes, header.capacity_sectors, grain_bytes);
   return {.size_bytes = size_bytes,
           .grain_bytes = grain_bytes,
           .table_entries = CowdHeader::table_entries,
-          .directory_offset = header.directory_sector * sector_bytes,
+          .directory_offset = header.directory_sector * vmdk_sector_bytes,
           .directory_entries = header.directory_entries,
           .entry_bytes = 4};
 }
@@ -31,12 +32,12 @@ class CowdExtent final : public GrainExtent {
  protected:
   std::optional<std::uint64_t> table_offset(std::uint64_t directory_entry) const override {
     if (directory_entry == 0) return std::nullopt;
-    return directory_entry * sector_bytes;
+    return directory_entry * vmdk_sector_bytes;
   }
   Grain grain(std::uint64_t table_entry) const override {
     if (table_entry == 0) return {};
     if (table_entry < 4) malformed("a grain lies in its header");  // of four sectors
-    return {.kind = Piece::Kind::data, .file_offset = table_entry * sector_bytes};
+    return {.kind = Piece::Kind::data, .file_offset = table_entry * vmdk_sector_bytes};
   }
 };
 

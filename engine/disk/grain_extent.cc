@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "engine/disk/vmdk_sector.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
@@ -12,7 +13,7 @@ namespace vmferry::disk {
 
 GrainExtent::GrainExtent(std::shared_ptr<const SourceFile> file, const GrainLayout& layout, const ExtentCaches& caches)
     : file_(std::move(file)), layout_(layout), tables_(caches.tables) {
-  if (!std::has_single_bit(layout_.grain_bytes) || layout_.grain_bytes < sector_bytes ||
+  if (!std::has_single_bit(layout_.grain_bytes) || layout_.grain_bytes < vmdk_sector_bytes ||
       layout_.grain_bytes > grain_bytes_max)
     malformed("its grains have " + std::to_string(layout_.grain_bytes) + " bytes");
   if (layout_.table_entries == 0 || layout_.table_entries > 65536)
@@ -83,12 +84,12 @@ void GrainExtent::malformed(std::string why) const {
 
 void expect_capacity(const SourceFile& file, std::uint64_t size_bytes, std::uint64_t capacity_sectors,
                      std::uint64_t grain_bytes) {
-  if (capacity_sectors <= limits::disk_bytes_max / sector_bytes) {
-    const std::uint64_t capacity = capacity_sectors * sector_bytes;
+  if (capacity_sectors <= limits::disk_bytes_max / vmdk_sector_bytes) {
+    const std::uint64_t capacity = capacity_sectors * vmdk_sector_bytes;
     if (capacity >= size_bytes && capacity - size_bytes < std::max(grain_bytes, std::uint64_t{1})) return;
   }
   throw Error(ErrorCode::malformed, "an extent's header and its descriptor differ in size", file.path().string(),
-              std::to_string(capacity_sectors) + " and " + std::to_string(size_bytes / sector_bytes) + " sectors");
+              std::to_string(capacity_sectors) + " and " + std::to_string(size_bytes / vmdk_sector_bytes) + " sectors");
 }
 
 }  // namespace vmferry::disk

@@ -21,7 +21,6 @@ struct GrainLayout {
   unsigned entry_bytes = 4;            // of tables and the directory
 };
 
-inline constexpr std::uint64_t sector_bytes = 512;
 inline constexpr std::uint64_t grain_bytes_max = 8 * 1024 * 1024;
 
 class GrainExtent : public Extent {

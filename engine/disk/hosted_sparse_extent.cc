@@ -7,6 +7,7 @@
 #include "engine/disk/grain_cache.h"
 #include "engine/disk/grain_extent.h"
 #include "engine/disk/sparse_header.h"
+#include "engine/disk/vmdk_sector.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 
@@ -14,14 +15,14 @@ namespace vmferry::disk {
 namespace {
 
 GrainLayout layout_of(const SourceFile& file, const SparseHeader& header, std::uint64_t size_bytes) {
-  if (header.grain_sectors > grain_bytes_max / sector_bytes)
+  if (header.grain_sectors > grain_bytes_max / vmdk_sector_bytes)
     throw Error(ErrorCode::malformed, "cannot read a sparse extent", file.path().string(),
                 "its grains have " + std::to_string(header.grain_sectors) + " sectors");
   GrainLayout layout;
   layout.size_bytes = size_bytes;
-  layout.grain_bytes = header.grain_sectors * sector_bytes;
+  layout.grain_bytes = header.grain_sectors * vmdk_sector_bytes;
   layout.table_entries = header.table_entries;
-  layout.directory_offset = checked_mul(header.directory_sector, sector_bytes, "a grain directory's place");
+  layout.directory_offset = checked_mul(header.directory_sector, vmdk_sector_bytes, "a grain directory's place");
   expect_capacity(file, size_bytes, header.capacity_sectors, layout.grain_bytes);
   if (header.table_entries != 0 && layout.grain_bytes != 0) {
     const std::uint64_t covers = layout.grain_bytes * header.table_entries;
@@ -40,7 +41,7 @@ class HostedSparseExtent : public GrainExtent {
  protected:
   std::optional<std::uint64_t> table_offset(std::uint64_t directory_entry) const override {
     if (directory_entry == 0) return std::nullopt;
-    return directory_entry * sector_bytes;
+    return directory_entry * vmdk_sector_bytes;
   }
   Grain grain(std::uint64_t table_entry) const override {
     if (table_entry == 0) return {};
@@ -48,7 +49,7 @@ class HostedSparseExtent : public GrainExtent {
       if (!zeroed_grains_) malformed("a grain lies in its header");
       return {.kind = Piece::Kind::zeros};
     }
-    return {.kind = Piece::Kind::data, .file_offset = table_entry * sector_bytes};
+    return {.kind = Piece::Kind::data, .file_offset = table_entry * vmdk_sector_bytes};
   }
 
  private:
@@ -89,7 +90,7 @@ class StreamOptimizedExtent final : public HostedSparseExtent {
     ByteReader marker(raw, "a grain's marker");
     const std::uint64_t first_sector = marker.u64();
     const std::uint32_t length = marker.u32();
-    if (first_sector != begin / sector_bytes) malformed("a compressed grain is not the one its table says");
+    if (first_sector != begin / vmdk_sector_bytes) malformed("a compressed grain is not the one its table says");
     if (length == 0 || length > layout().grain_bytes * 2 + 4096) malformed("a compressed grain is too large");
     thread_local Bytes deflated;
     if (deflated.size() < length) deflated.resize(length);

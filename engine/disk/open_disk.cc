@@ -12,6 +12,7 @@
 #include "engine/disk/grain_cache.h"
 #include "engine/disk/sparse_header.h"
 #include "engine/disk/vmdk_descriptor.h"
+#include "engine/disk/vmdk_sector.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
@@ -21,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t sector_bytes = 512;
 constexpr std::uint64_t se_sparse_magic = 0x00000000cafebabe;
 
 // One file as it was named, before its extents are opened.
@@ -133,7 +133,7 @@ void ChainOpener::add_link(const LinkSource& source) {
   const SourceFile& file = *source.file;
   switch (source.kind) {
     case LinkSource::Kind::raw:
-      if (file.size_bytes() % sector_bytes != 0)
+      if (file.size_bytes() % vmdk_sector_bytes != 0)
         throw Error(ErrorCode::malformed, "cannot open a raw image", file.path().string(),
                     "its " + std::to_string(file.size_bytes()) + " bytes are not whole sectors of 512");
       place(open_flat_extent(source.file, 0, file.size_bytes()), file.size_bytes());
@@ -143,20 +143,20 @@ void ChainOpener::add_link(const LinkSource& source) {
       if ((header.flags & CowdHeader::flag_root) == 0)
         throw Error(ErrorCode::unsupported, "cannot open a snapshot's data as a disk", file.path().string(),
                     "name the .vmdk file that belongs to it");
-      const std::uint64_t size = header.capacity_sectors * sector_bytes;
+      const std::uint64_t size = header.capacity_sectors * vmdk_sector_bytes;
       place(open_cowd_extent(source.file, size, caches_), size);
       break;
     }
     case LinkSource::Kind::vmdk:
       for (const ExtentLine& line : source.descriptor.extents)
-        place(open_extent(source, line), line.sectors * sector_bytes);
+        place(open_extent(source, line), line.sectors * vmdk_sector_bytes);
       break;
   }
   links_.push_back(std::move(link));
 }
 
 std::unique_ptr<Extent> ChainOpener::open_extent(const LinkSource& source, const ExtentLine& line) {
-  const std::uint64_t size = line.sectors * sector_bytes;
+  const std::uint64_t size = line.sectors * vmdk_sector_bytes;
   const std::string object = line.file_name.empty() ? source.file->path().string() : line.file_name;
   if (line.access == ExtentLine::Access::none)
     throw Error(ErrorCode::unsupported, "cannot read an extent", object, "its descriptor says NOACCESS");
@@ -175,7 +175,7 @@ std::unique_ptr<Extent> ChainOpener::open_extent(const LinkSource& source, const
                          (source.descriptor.extents.size() == 1 ||
                           fs::path(line.file_name).filename() == source.file->path().filename());
   auto file = is_itself ? source.file : file_at(extent_path(source, line), SourceFile::Allow::regular_file);
-  if (is_flat) return open_flat_extent(std::move(file), line.file_sector * sector_bytes, size);
+  if (is_flat) return open_flat_extent(std::move(file), line.file_sector * vmdk_sector_bytes, size);
   if (line.type == "SPARSE") return open_hosted_sparse_extent(std::move(file), size, caches_);
   if (line.type == "VMFSSPARSE") return open_cowd_extent(std::move(file), size, caches_);
   if (line.type == "SESPARSE") return open_se_sparse_extent(std::move(file), size, caches_);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/disk/grain_extent.h"
+#include "engine/disk/vmdk_sector.h"
 #include "protocol/byte_range.h"
 #include "protocol/bytes.h"
 #include "protocol/error.h"
@@ -59,7 +60,7 @@ SeSparseHeader read_header(const SourceFile& file) {
 // The journal holds changes of the tables that are not in them yet: we do not replay it.
 void expect_clean(const SourceFile& file, std::uint64_t volatile_sector) {
   std::array<std::byte, 512> raw{};
-  file.read(checked_mul(volatile_sector, sector_bytes, "a seSparse header"), raw);
+  file.read(checked_mul(volatile_sector, vmdk_sector_bytes, "a seSparse header"), raw);
   ByteReader reader(raw, "a seSparse header");
   expect(file, reader.u64(), volatile_magic, "second magic number");
   reader.u64();  // the next free table
@@ -74,9 +75,9 @@ class SeSparseExtent final : public GrainExtent {
   SeSparseExtent(std::shared_ptr<const SourceFile> file, const GrainLayout& layout, const SeSparseHeader& header,
                  const ExtentCaches& caches)
       : GrainExtent(std::move(file), layout, caches),
-        tables_offset_(checked_mul(header.tables_sector, sector_bytes, "a seSparse extent's tables")),
+        tables_offset_(checked_mul(header.tables_sector, vmdk_sector_bytes, "a seSparse extent's tables")),
         tables_(header.tables_sectors / table_sectors),
-        grains_offset_(checked_mul(header.grains_sector, sector_bytes, "a seSparse extent's grains")) {}
+        grains_offset_(checked_mul(header.grains_sector, vmdk_sector_bytes, "a seSparse extent's grains")) {}
 
  protected:
   // The top four bits are 1 for a table, the low 32 bits its number.
@@ -85,7 +86,7 @@ class SeSparseExtent final : public GrainExtent {
     if (directory_entry >> 32 != 0x10000000) malformed("an entry of its directory is of no known kind");
     const std::uint64_t index = directory_entry & 0xffffffff;
     if (index >= tables_) malformed("a grain table lies outside its tables");
-    return checked_add(tables_offset_, index * table_sectors * sector_bytes, "a grain table's place");
+    return checked_add(tables_offset_, index * table_sectors * vmdk_sector_bytes, "a grain table's place");
   }
 
   // The top four bits: 0 never written, 1 unmapped, 2 zeroed, 3 written. Of a written one bits 48-59 are the low
@@ -100,7 +101,7 @@ class SeSparseExtent final : public GrainExtent {
       case 3: {
         const std::uint64_t number =
             ((table_entry >> 48) & 0xfff) | ((table_entry & 0x0000ffffffffffff) << 12);
-        const std::uint64_t within = checked_mul(number, grain_sectors * sector_bytes, "a grain's place");
+        const std::uint64_t within = checked_mul(number, grain_sectors * vmdk_sector_bytes, "a grain's place");
         return {.kind = Piece::Kind::data, .file_offset = checked_add(grains_offset_, within, "a grain's place")};
       }
       default: malformed("a grain is of no known kind");
@@ -119,15 +120,15 @@ std::unique_ptr<Extent> open_se_sparse_extent(std::shared_ptr<const SourceFile> 
                                               const ExtentCaches& caches) {
   const SeSparseHeader header = read_header(*file);
   expect_clean(*file, header.volatile_sector);
-  constexpr std::uint64_t grain_bytes = grain_sectors * sector_bytes;
+  constexpr std::uint64_t grain_bytes = grain_sectors * vmdk_sector_bytes;
   expect_capacity(*file, size_bytes, header.capacity_sectors, grain_bytes);
   const GrainLayout layout{
       .size_bytes = size_bytes,
       .grain_bytes = grain_bytes,
-      .table_entries = table_sectors * sector_bytes / entry_bytes,
-      .directory_offset = checked_mul(header.directory_sector, sector_bytes, "a grain directory's place"),
+      .table_entries = table_sectors * vmdk_sector_bytes / entry_bytes,
+      .directory_offset = checked_mul(header.directory_sector, vmdk_sector_bytes, "a grain directory's place"),
       .directory_entries =
-          checked_mul(header.directory_sectors, sector_bytes, "a grain directory's size") / entry_bytes,
+          checked_mul(header.directory_sectors, vmdk_sector_bytes, "a grain directory's size") / entry_bytes,
       .entry_bytes = entry_bytes};
   return std::make_unique<SeSparseExtent>(std::move(file), layout, header, caches);
 }

@@ -6,13 +6,12 @@
 
 #include "engine/disk/output_descriptor.h"
 #include "engine/disk/sparse_header.h"
+#include "engine/disk/vmdk_sector.h"
 #include "engine/disk/writers.h"
 #include "protocol/byte_range.h"
 
 namespace vmferry::disk {
 namespace {
-
-constexpr std::uint64_t sector_bytes = 512;
 
 class SparseWriter final : public GrainWriter {
  public:
@@ -21,11 +20,11 @@ class SparseWriter final : public GrainWriter {
     file_.resize(0);  // an unfinished one has no tables to find its grains by: it cannot be gone on with
     place(text.size());
     file_.write(0, write_sparse_header(header_));
-    file_.write(sector_bytes, as_bytes(text));
+    file_.write(vmdk_sector_bytes, as_bytes(text));
     write_directory(header_.redundant_directory_sector);
     write_directory(header_.directory_sector);
     next_sector_ = header_.overhead_sectors;
-    file_.resize(next_sector_ * sector_bytes);
+    file_.resize(next_sector_ * vmdk_sector_bytes);
     add_output(out);
   }
 
@@ -37,7 +36,7 @@ class SparseWriter final : public GrainWriter {
     const std::uint32_t sector = table_entry(next_sector_, file_);
     for (std::size_t i = 0; i < 4; ++i)
       table_[index % table_entries * 4 + i] = static_cast<std::byte>((sector >> (8 * i)) & 0xff);
-    file_.write(next_sector_ * sector_bytes, grain);
+    file_.write(next_sector_ * vmdk_sector_bytes, grain);
     next_sector_ += grain_sectors;
   }
 
@@ -51,15 +50,15 @@ class SparseWriter final : public GrainWriter {
 
  private:
   void place(std::size_t descriptor_bytes) {
-    const std::uint64_t directory_sectors = (tables() * 4 + sector_bytes - 1) / sector_bytes;
+    const std::uint64_t directory_sectors = (tables() * 4 + vmdk_sector_bytes - 1) / vmdk_sector_bytes;
     header_.version = 1;
     header_.flags = SparseHeader::flag_newline_test | SparseHeader::flag_redundant_table;
-    header_.capacity_sectors = size_bytes() / sector_bytes;
+    header_.capacity_sectors = size_bytes() / vmdk_sector_bytes;
     header_.grain_sectors = grain_sectors;
     header_.descriptor_sector = 1;
     // VMware gives it 20 sectors; room is left for what it adds to the text later.
     header_.descriptor_sectors =
-        std::max<std::uint64_t>(20, (descriptor_bytes + 1024 + sector_bytes - 1) / sector_bytes);
+        std::max<std::uint64_t>(20, (descriptor_bytes + 1024 + vmdk_sector_bytes - 1) / vmdk_sector_bytes);
     header_.table_entries = table_entries;
     header_.redundant_directory_sector = 1 + header_.descriptor_sectors;
     header_.directory_sector = header_.redundant_directory_sector + directory_sectors + tables() * table_sectors;
@@ -69,12 +68,12 @@ class SparseWriter final : public GrainWriter {
   }
 
   std::uint64_t first_table(std::uint64_t directory_sector) const {
-    return directory_sector + (tables() * 4 + sector_bytes - 1) / sector_bytes;
+    return directory_sector + (tables() * 4 + vmdk_sector_bytes - 1) / vmdk_sector_bytes;
   }
 
   void write_directory(std::uint64_t directory_sector) {
     ByteWriter entries;
-    std::uint64_t offset = directory_sector * sector_bytes;
+    std::uint64_t offset = directory_sector * vmdk_sector_bytes;
     for (std::uint64_t i = 0; i < tables(); ++i) {
       entries.u32(table_entry(first_table(directory_sector) + i * table_sectors, file_));
       if (entries.size() < 1024 * 1024 && i + 1 < tables()) continue;
@@ -87,7 +86,7 @@ class SparseWriter final : public GrainWriter {
   void flush_table() {
     if (table_.empty()) return;
     for (const std::uint64_t directory : {header_.redundant_directory_sector, header_.directory_sector})
-      file_.write((first_table(directory) + table_index_ * table_sectors) * sector_bytes, table_);
+      file_.write((first_table(directory) + table_index_ * table_sectors) * vmdk_sector_bytes, table_);
     table_.clear();
   }
 

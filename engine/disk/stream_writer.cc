@@ -6,12 +6,11 @@
 #include "engine/disk/deflate.h"
 #include "engine/disk/output_descriptor.h"
 #include "engine/disk/sparse_header.h"
+#include "engine/disk/vmdk_sector.h"
 #include "engine/disk/writers.h"
 
 namespace vmferry::disk {
 namespace {
-
-constexpr std::uint64_t sector_bytes = 512;
 
 class StreamWriter final : public GrainWriter {
  public:
@@ -21,16 +20,16 @@ class StreamWriter final : public GrainWriter {
     header_.version = 3;
     header_.flags =
         SparseHeader::flag_newline_test | SparseHeader::flag_compressed | SparseHeader::flag_markers;
-    header_.capacity_sectors = size_bytes() / sector_bytes;
+    header_.capacity_sectors = size_bytes() / vmdk_sector_bytes;
     header_.grain_sectors = grain_sectors;
     header_.descriptor_sector = 1;
-    header_.descriptor_sectors = std::max<std::uint64_t>(20, (text.size() + sector_bytes - 1) / sector_bytes);
+    header_.descriptor_sectors = std::max<std::uint64_t>(20, (text.size() + vmdk_sector_bytes - 1) / vmdk_sector_bytes);
     header_.table_entries = table_entries;
     header_.directory_sector = SparseHeader::directory_at_end;
     header_.overhead_sectors = (1 + header_.descriptor_sectors + grain_sectors - 1) / grain_sectors * grain_sectors;
     header_.compression = SparseHeader::deflate_algorithm;
     file_.write(0, write_sparse_header(header_));
-    file_.write(sector_bytes, as_bytes(text));
+    file_.write(vmdk_sector_bytes, as_bytes(text));
     next_sector_ = header_.overhead_sectors;
     add_output(out);
   }
@@ -54,7 +53,7 @@ class StreamWriter final : public GrainWriter {
     end_groups(tables());
     ByteWriter directory;
     for (const std::uint32_t table : directory_) directory.u32(table);
-    append_marker(MarkerType::grain_directory, (directory.size() + sector_bytes - 1) / sector_bytes);
+    append_marker(MarkerType::grain_directory, (directory.size() + vmdk_sector_bytes - 1) / vmdk_sector_bytes);
     header_.directory_sector = next_sector_;
     append(Bytes(directory.view().begin(), directory.view().end()));
     append_marker(MarkerType::footer, 1);
@@ -88,9 +87,9 @@ class StreamWriter final : public GrainWriter {
   }
 
   void append(Bytes record) {
-    record.resize((record.size() + sector_bytes - 1) / sector_bytes * sector_bytes);
-    file_.write(next_sector_ * sector_bytes, record);
-    next_sector_ += record.size() / sector_bytes;
+    record.resize((record.size() + vmdk_sector_bytes - 1) / vmdk_sector_bytes * vmdk_sector_bytes);
+    file_.write(next_sector_ * vmdk_sector_bytes, record);
+    next_sector_ += record.size() / vmdk_sector_bytes;
   }
 
   OutputFile file_;

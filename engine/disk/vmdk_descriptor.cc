@@ -6,19 +6,12 @@
 #include <optional>
 #include <utility>
 
+#include "engine/disk/blanks.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 
 namespace vmferry::disk {
 namespace {
-
-constexpr std::string_view blanks = " \t\r";
-
-std::string_view trimmed(std::string_view text) {
-  const auto begin = text.find_first_not_of(blanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
-}
 
 std::string_view unquoted(std::string_view text) {
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') return text.substr(1, text.size() - 2);

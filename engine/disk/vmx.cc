@@ -7,13 +7,12 @@
 #include <map>
 #include <tuple>
 
+#include "engine/disk/blanks.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 
 namespace vmferry::disk {
 namespace {
-
-constexpr std::string_view blanks = " \t\r";
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -21,12 +20,6 @@ std::string lower(std::string_view text) {
   std::string result(text);
   for (char& c : result) c = lower(c);
   return result;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(blanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
 int hex_digit(char c) {

@@ -9,7 +9,7 @@
 namespace vmferry::measure {
 namespace {
 
-constexpr std::size_t read_bytes = 4u << 20;
+constexpr std::size_t former_read_bytes = 4u << 20;
 constexpr std::uint64_t filter_bits_per_block = 16;
 
 // The bits of an index into a table of at least `entries`, at least 10.
@@ -56,7 +56,7 @@ FormerBlocks::FormerBlocks(const disk::Disk& disk, std::uint32_t block_bytes,
   slot_shift_ = 64 - slot_bits;
   full_sums_.reserve(static_cast<std::size_t>(blocks));
 
-  const std::size_t blocks_per_read = std::max<std::size_t>(1, read_bytes / block_bytes);
+  const std::size_t blocks_per_read = std::max<std::size_t>(1, former_read_bytes / block_bytes);
   Bytes buffer(blocks_per_read * block_bytes);
   zero_sum_ = strong_sum(ByteView(buffer).first(block_bytes));
   for (std::uint64_t at = 0; at < disk_bytes_;) {

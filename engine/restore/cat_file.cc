@@ -11,9 +11,6 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t node_cache_bytes = 16u << 20;
-constexpr std::uint32_t tag_is_name_surrogate = 0x20000000;
-
 // Gives zeros for what lies between two pieces.
 class Gapless {
  public:

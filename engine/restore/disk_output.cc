@@ -3,15 +3,14 @@
 #include <algorithm>
 
 #include "engine/disk/output_file.h"
+#include "engine/restore/sector_writer.h"
 #include "protocol/byte_range.h"
 #include "protocol/limits.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t sector_bytes = 512;
 constexpr std::uint64_t compared_at_once = 1 << 20;
-constexpr std::uint64_t block_bytes = 4096;  // what file systems allocate by
 
 // Without the blocks that it shares with its neighbours.
 ByteRange whole_blocks(const ByteRange& range) {

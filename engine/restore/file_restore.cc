@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/restore/output_names.h"
+#include "engine/restore/volume_ranges.h"
 #include "protocol/error.h"
 
 namespace vmferry::restore {
@@ -11,7 +12,7 @@ namespace {
 
 // Files were backed up in the order of their records, and lie so in the target's frames. In the order of their names each
 // batch would need a chunk here and there of all frames, and a frame comes whole each time.
-constexpr std::size_t gathered_max = 16 * 1024;
+constexpr std::size_t gathered_items_max = 16 * 1024;
 constexpr std::size_t gathered_path_bytes_max = 16u << 20;  // a guest's directories may be as deep as it likes
 constexpr std::size_t items_max = 4096;       // of a batch
 constexpr std::size_t batches_ahead = 2;
@@ -21,8 +22,6 @@ constexpr std::size_t path_bytes_max = 1 << 20;
 constexpr std::uint64_t left_out_look_bytes = 64u << 20;
 constexpr std::uint32_t attribute_read_only = 0x1;
 constexpr std::uint32_t attribute_reparse_point = 0x400;
-constexpr std::uint32_t tag_is_name_surrogate = 0x20000000;  // stands for something elsewhere: a link
-constexpr std::uint32_t attribute_data = 0x80;
 
 std::size_t run_count(const std::optional<RecordEntry>& record) {
   std::size_t count = 0;
@@ -61,7 +60,7 @@ FileRestore::FileRestore(Parts parts) : to_(parts), paths_(parts.options.spool_d
 void FileRestore::add(const NameEntry& entry, const std::string& place, const std::string& name) {
   items_.push_back({entry, place, name, std::nullopt});
   gathered_path_bytes_ += place.size() + name.size();
-  if (items_.size() == gathered_max || gathered_path_bytes_ >= gathered_path_bytes_max) plan_gathered();
+  if (items_.size() == gathered_items_max || gathered_path_bytes_ >= gathered_path_bytes_max) plan_gathered();
 }
 
 void FileRestore::add_directory(const NameEntry& entry, const std::string& place, const std::string& name) {

@@ -6,8 +6,6 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t node_cache_bytes = 16u << 20;
-
 // As the user wrote it, with one kind of separator and none at the ends.
 std::string tidy(std::string_view path) {
   std::string result;

@@ -9,7 +9,7 @@ constexpr std::size_t name_bytes_max = 255;  // NAME_MAX
 
 bool is_control(char c) { return (static_cast<unsigned char>(c) < 0x20) || c == 0x7f; }
 
-std::string folded(std::string_view name) {
+std::string folded_name(std::string_view name) {
   std::string result(name);
   for (char& c : result)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -42,11 +42,11 @@ std::string last_part(std::string_view path, std::string_view otherwise) {
 std::string UniqueNames::take(const std::string& name) {
   std::string candidate = name;
   const std::size_t dot = std::min(name.rfind('.'), name.size());
-  for (unsigned i = 1; !taken_.insert(folded(candidate)).second; ++i)
+  for (unsigned i = 1; !taken_.insert(folded_name(candidate)).second; ++i)
     candidate = name.substr(0, dot) + "-" + std::to_string(i) + name.substr(dot);
   return candidate;
 }
 
-bool UniqueNames::is_taken(const std::string& name) const { return taken_.contains(folded(name)); }
+bool UniqueNames::is_taken(const std::string& name) const { return taken_.contains(folded_name(name)); }
 
 }  // namespace vmferry::restore

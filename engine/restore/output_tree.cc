@@ -12,8 +12,6 @@
 namespace vmferry::restore {
 namespace {
 
-// Room for ".partial" and a number in a name of 255 bytes.
-constexpr std::size_t temporary_stem_max = 240;
 constexpr int temporary_tries = 1000;
 
 timespec to_timespec(std::uint64_t file_time) {

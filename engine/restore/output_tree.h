@@ -15,6 +15,9 @@
 
 namespace vmferry::restore {
 
+// Of a name that is to get ".partial" and a number: there is room for them in 255 bytes.
+inline constexpr std::size_t temporary_stem_max = 240;
+
 class OutputDescriptor {
  public:
   explicit OutputDescriptor(int descriptor) : descriptor_(descriptor) {}

@@ -5,14 +5,13 @@
 #include "engine/restore/file_restore.h"
 #include "engine/restore/output_names.h"
 #include "engine/restore/restore_disk.h"
+#include "engine/restore/volume_index.h"
 #include "protocol/error.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t node_cache_bytes = 16u << 20;
 constexpr std::uint32_t attribute_sparse = 0x200;
-constexpr std::size_t temporary_stem_max = 240;
 
 class TreeRestore {
  public:

@@ -9,6 +9,9 @@
 
 namespace vmferry::restore {
 
+inline constexpr std::uint64_t sector_bytes = 512;
+inline constexpr std::uint64_t block_bytes = 4096;  // what file systems allocate by
+
 class SectorWriter {
  public:
   // size_bytes: the disk's, a multiple of 512.

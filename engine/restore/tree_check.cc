@@ -10,7 +10,7 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::size_t nodes_at_once = 64;
+constexpr std::size_t nodes_checked_at_once = 64;
 
 class Check {
  public:
@@ -37,8 +37,8 @@ class Check {
 
   // upper: what all keys are below; empty: no bound.
   void read_nodes(const std::vector<TreeNode::Child>& children, std::uint8_t level, bool is_root, const Bytes& upper) {
-    for (std::size_t begin = 0; begin < children.size(); begin += nodes_at_once) {
-      const std::size_t end = std::min(children.size(), begin + nodes_at_once);
+    for (std::size_t begin = 0; begin < children.size(); begin += nodes_checked_at_once) {
+      const std::size_t end = std::min(children.size(), begin + nodes_checked_at_once);
       std::unordered_map<ChunkId, Read> nodes;
       std::vector<ChunkId> ids;
       for (std::size_t i = begin; i < end; ++i)

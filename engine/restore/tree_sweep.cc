@@ -12,7 +12,7 @@ namespace vmferry::restore {
 namespace {
 
 // Nodes asked for in one go: bounds the memory of a level. 8 MiB: more than any line holds.
-constexpr std::size_t nodes_at_once = 2048;
+constexpr std::size_t nodes_swept_at_once = 2048;
 
 bool less(ByteView a, ByteView b) { return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()); }
 
@@ -59,8 +59,8 @@ class Sweep {
 
   // A block of nodes and all below it, then the next: in key order, and one block of each level in memory.
   void read_below(const std::vector<Wanted>& wanted, unsigned level) {
-    for (std::size_t begin = 0; begin < wanted.size(); begin += nodes_at_once) {
-      const auto block = std::span(wanted).subspan(begin, std::min(nodes_at_once, wanted.size() - begin));
+    for (std::size_t begin = 0; begin < wanted.size(); begin += nodes_swept_at_once) {
+      const auto block = std::span(wanted).subspan(begin, std::min(nodes_swept_at_once, wanted.size() - begin));
       std::vector<Wanted> below;
       read_block(block, level, below);
       if (!below.empty()) read_below(below, level - 1);

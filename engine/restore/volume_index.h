@@ -13,6 +13,8 @@
 
 namespace vmferry::restore {
 
+inline constexpr std::size_t node_cache_bytes = 16u << 20;  // what a restore of files gives it
+
 class VolumeIndex {
  public:
   // Throws Error{unsupported} for a volume that was not cracked.

@@ -6,7 +6,6 @@
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint32_t attribute_data = 0x80;
 constexpr std::u16string_view wof_stream_name = u"WofCompressedData";
 constexpr std::uint64_t metadata_files = 12;             // $MFT to $Extend
 constexpr std::uint64_t mount_bytes_per_stream = 128 * 1024;  // $UpCase is that large, and read whole

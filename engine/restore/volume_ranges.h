@@ -13,6 +13,8 @@
 
 namespace vmferry::restore {
 
+inline constexpr std::uint32_t attribute_data = 0x80;  // the type of streams that are files' content
+
 class VolumeRanges {
  public:
   explicit VolumeRanges(const VolumeRow& row);

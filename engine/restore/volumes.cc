@@ -18,7 +18,7 @@ std::string listed(const std::vector<VolumeRow>& rows) {
   return text.empty() ? "it has no volumes" : "it has " + text;
 }
 
-std::u16string folded(const std::string& label) { return upcase_simple(to_utf16(label).value_or(u"")); }
+std::u16string folded_label(const std::string& label) { return upcase_simple(to_utf16(label).value_or(u"")); }
 
 }  // namespace
 
@@ -41,7 +41,7 @@ VolumeRow pick_volume(const RestorePoint& point, const std::string& volume) {
   std::vector<VolumeRow> fitting;
   for (const VolumeRow& row : rows) {
     if (!volume.empty() && row.name == volume) return row;
-    const bool fits = volume.empty() ? row.volume->cracked : folded(row.volume->label) == folded(volume);
+    const bool fits = volume.empty() ? row.volume->cracked : folded_label(row.volume->label) == folded_label(volume);
     if (fits) fitting.push_back(row);
   }
   if (fitting.size() == 1) return fitting.front();

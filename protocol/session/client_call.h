@@ -1,14 +1,10 @@
 // ClientSession::Call: one question of a session and its answers. Inside of the session: used where its calls are made.
 #pragma once
 
-#include "protocol/error.h"
 #include "protocol/session/client_session.h"
+#include "protocol/session/malformed.h"
 
 namespace vmferry::target {
-
-[[noreturn]] inline void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the target broke the protocol", {}, std::move(why));
-}
 
 // Registers a number for answers before the question is sent, and takes it back in the end.
 class ClientSession::Call {

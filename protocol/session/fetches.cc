@@ -3,17 +3,10 @@
 #include <utility>
 
 #include "protocol/delta/delta_frame.h"
-#include "protocol/error.h"
+#include "protocol/session/malformed.h"
 #include "protocol/wire.h"
 
 namespace vmferry::target {
-namespace {
-
-[[noreturn]] void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the target broke the protocol", {}, std::move(why));
-}
-
-}  // namespace
 
 void FetchCall::deliver_delta(ByteView) { malformed("it sent a delta that was not asked for"); }
 

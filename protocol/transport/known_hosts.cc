@@ -11,13 +11,13 @@
 #include <optional>
 
 #include "protocol/error.h"
+#include "protocol/transport/ssh.h"
 #include "protocol/transport/ssh_keys.h"
 
 namespace vmferry {
 namespace {
 
 constexpr std::size_t file_bytes_max = 64u << 20;
-constexpr std::uint16_t ssh_port = 22;
 constexpr std::string_view blanks = " \t\r";
 
 std::string lower(std::string text) {

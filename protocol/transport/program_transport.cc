@@ -175,12 +175,12 @@ bool needs_no_quotes(char c) {
 
 // One word's text, as far as the next unquoted blank. `at` is moved behind it.
 std::string take_word(const std::string& command, std::size_t& at) {
-  constexpr std::string_view blanks = " \t\n";
+  constexpr std::string_view separators = " \t\n";
   std::string word;
   char quote = 0;
   for (; at < command.size(); ++at) {
     const char c = command[at];
-    if (quote == 0 && blanks.find(c) != std::string_view::npos) return word;
+    if (quote == 0 && separators.find(c) != std::string_view::npos) return word;
     if (quote == 0 && (c == '\'' || c == '"')) {
       quote = c;
     } else if (c == quote) {

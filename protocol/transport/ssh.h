@@ -15,11 +15,13 @@
 
 namespace vmferry {
 
+inline constexpr std::uint16_t ssh_port = 22;
+
 // ssh://[USER@]HOST[:PORT]/STORE
 struct SshAddress {
   std::string user;             // empty: the login name
   std::string host;
-  std::uint16_t port = 22;
+  std::uint16_t port = ssh_port;
   std::string store;            // absolute path on the far host
 };
 SshAddress parse_ssh_url(const std::string& url);  // throws Error{usage}

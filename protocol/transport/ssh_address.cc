@@ -10,7 +10,6 @@ namespace vmferry {
 namespace {
 
 constexpr std::string_view scheme = "ssh://";
-constexpr std::uint16_t ssh_port = 22;
 constexpr const char* form = "write it as ssh://[USER@]HOST[:PORT]/STORE";
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }

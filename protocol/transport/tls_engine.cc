@@ -105,10 +105,6 @@ struct TlsEngineVerifier {
 
 namespace {
 
-void check(long one, const std::string& what) {
-  if (one <= 0) throw Error(ErrorCode::failed, what, {}, openssl::last_words());
-}
-
 TlsContext context_for(const SSL_METHOD* method, const TlsIdentity& identity) {
   ERR_clear_error();
   TlsContext context(SSL_CTX_new(method), SSL_CTX_free);
@@ -118,18 +114,19 @@ TlsContext context_for(const SSL_METHOD* method, const TlsIdentity& identity) {
   const openssl::Key key = openssl::read_key(identity.key_pem);
   if (X509_check_private_key(certificate.get(), key.get()) != 1)
     throw Error(ErrorCode::malformed, "this certificate is of another key", {}, openssl::last_words());
-  check(SSL_CTX_set_min_proto_version(settings, TLS1_3_VERSION), "cannot ask for TLS 1.3");
-  check(SSL_CTX_set_max_proto_version(settings, TLS1_3_VERSION), "cannot ask for TLS 1.3");
-  check(SSL_CTX_set_ciphersuites(settings, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"),
+  openssl::check(SSL_CTX_set_min_proto_version(settings, TLS1_3_VERSION), "cannot ask for TLS 1.3");
+  openssl::check(SSL_CTX_set_max_proto_version(settings, TLS1_3_VERSION), "cannot ask for TLS 1.3");
+  openssl::check(SSL_CTX_set_ciphersuites(
+                     settings, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"),
         "cannot choose ciphers");
-  check(SSL_CTX_set1_groups_list(settings, "X25519:P-256"), "cannot choose a key exchange");
+  openssl::check(SSL_CTX_set1_groups_list(settings, "X25519:P-256"), "cannot choose a key exchange");
   // Our own kind of key only: nobody makes us check a giant RSA signature.
-  check(SSL_CTX_set1_sigalgs_list(settings, "ECDSA+SHA256"), "cannot choose signatures");
-  check(SSL_CTX_use_certificate(settings, certificate.get()), "cannot use this certificate");
-  check(SSL_CTX_use_PrivateKey(settings, key.get()), "cannot use this key");
+  openssl::check(SSL_CTX_set1_sigalgs_list(settings, "ECDSA+SHA256"), "cannot choose signatures");
+  openssl::check(SSL_CTX_use_certificate(settings, certificate.get()), "cannot use this certificate");
+  openssl::check(SSL_CTX_use_PrivateKey(settings, key.get()), "cannot use this key");
   SSL_CTX_set_options(settings, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_cache_mode(settings, SSL_SESS_CACHE_OFF);
-  check(SSL_CTX_set_num_tickets(settings, 0), "cannot do without tickets");
+  openssl::check(SSL_CTX_set_num_tickets(settings, 0), "cannot do without tickets");
   SSL_CTX_set_mode(settings, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_max_cert_list(settings, certificate_list_bytes_max);
   SSL_CTX_set_verify(settings, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -152,7 +149,7 @@ TlsEngine::TlsEngine(const TlsContext& context, std::string peer_name, std::opti
       key_lifetime_bytes_(key_lifetime_bytes),
       session_(SSL_new(context.get())) {
   if (!session_) throw Error(ErrorCode::failed, "cannot begin a TLS session", {}, openssl::last_words());
-  check(SSL_set_ex_data(session_.get(), 0, this), "cannot begin a TLS session");
+  openssl::check(SSL_set_ex_data(session_.get(), 0, this), "cannot begin a TLS session");
   BIO* io = BIO_new(TlsEngineIo::method());
   if (io == nullptr) throw Error(ErrorCode::failed, "cannot begin a TLS session", {}, openssl::last_words());
   BIO_set_data(io, this);

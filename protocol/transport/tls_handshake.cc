@@ -5,7 +5,7 @@
 namespace vmferry {
 namespace {
 
-using Descriptor = asio::posix::stream_descriptor;
+using AsioDescriptor = asio::posix::stream_descriptor;
 
 constexpr std::size_t receive_bytes = 4096;  // hello, certificate and proof are about 1 KiB
 
@@ -56,7 +56,7 @@ void TlsHandshake::step() {
 
 void TlsHandshake::advance() {
   while (true) {
-    if (!send_output()) return wait(Descriptor::wait_write);
+    if (!send_output()) return wait(AsioDescriptor::wait_write);
     if (shaken_) return end(nullptr);
     try {
       shaken_ = engine_->handshake();
@@ -70,7 +70,7 @@ void TlsHandshake::advance() {
     if (shaken_ || !engine_->output().empty()) continue;
     const std::size_t count = receive_some(socket_.native_handle(), engine_->input_room(receive_bytes));
     engine_->input_arrived(count);
-    if (count == 0) return wait(Descriptor::wait_read);
+    if (count == 0) return wait(AsioDescriptor::wait_read);
   }
 }
 
@@ -84,7 +84,7 @@ bool TlsHandshake::send_output() {
   return true;
 }
 
-void TlsHandshake::wait(Descriptor::wait_type what) {
+void TlsHandshake::wait(AsioDescriptor::wait_type what) {
   socket_.async_wait(what, [handshake = shared_from_this()](const boost::system::error_code&) {
     if (handshake->done_) handshake->step();
   });

@@ -27,12 +27,6 @@ constexpr std::size_t text_digits = 43;  // 32 bytes, 6 bits a digit
 // So long before now does a certificate begin: the other side's clock may be behind.
 constexpr std::chrono::hours clock_leeway{24};
 
-[[noreturn]] void cannot(const std::string& what) { throw Error(ErrorCode::failed, what, {}, openssl::last_words()); }
-
-void check(int one, const std::string& what) {
-  if (one <= 0) cannot(what);
-}
-
 std::string text_of(const Io& memory) {
   char* begin = nullptr;
   const long size = BIO_get_mem_data(memory.get(), &begin);
@@ -43,13 +37,14 @@ Io reading(const std::string& text) { return Io(BIO_new_mem_buf(text.data(), sta
 
 std::string pem_of(EVP_PKEY& key) {
   const Io memory(BIO_new(BIO_s_mem()));
-  check(PEM_write_bio_PKCS8PrivateKey(memory.get(), &key, nullptr, nullptr, 0, nullptr, nullptr), "cannot write a key");
+  openssl::check(PEM_write_bio_PKCS8PrivateKey(memory.get(), &key, nullptr, nullptr, 0, nullptr, nullptr),
+                 "cannot write a key");
   return text_of(memory);
 }
 
 std::string pem_of(X509& certificate) {
   const Io memory(BIO_new(BIO_s_mem()));
-  check(PEM_write_bio_X509(memory.get(), &certificate), "cannot write a certificate");
+  openssl::check(PEM_write_bio_X509(memory.get(), &certificate), "cannot write a certificate");
   return text_of(memory);
 }
 
@@ -67,7 +62,7 @@ void set_dates(X509& certificate, std::chrono::days valid_for) {
   std::time_t from = now, to = now;
   if (X509_time_adj_ex(X509_getm_notBefore(&certificate), 0, static_cast<long>(begins), &from) == nullptr ||
       X509_time_adj_ex(X509_getm_notAfter(&certificate), 0, static_cast<long>(ends), &to) == nullptr)
-    cannot("cannot date a certificate");
+    openssl::cannot("cannot date a certificate");
 }
 
 void set_serial(X509& certificate) {
@@ -77,23 +72,23 @@ void set_serial(X509& certificate) {
   const std::unique_ptr<BIGNUM, openssl::Free<BN_free>> number(
       BN_bin2bn(serial.data(), static_cast<int>(serial.size()), nullptr));
   if (!number || BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(&certificate)) == nullptr)
-    cannot("cannot number a certificate");
+    openssl::cannot("cannot number a certificate");
 }
 
 Certificate sign_certificate(EVP_PKEY& key, const std::string& label, std::chrono::days valid_for) {
   Certificate certificate(X509_new());
-  if (!certificate) cannot("cannot make a certificate");
-  check(X509_set_version(certificate.get(), X509_VERSION_3), "cannot make a certificate");
+  if (!certificate) openssl::cannot("cannot make a certificate");
+  openssl::check(X509_set_version(certificate.get(), X509_VERSION_3), "cannot make a certificate");
   set_serial(*certificate);
   set_dates(*certificate, valid_for);
   X509_NAME* name = X509_get_subject_name(certificate.get());
-  check(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-                                   reinterpret_cast<const unsigned char*>(label.data()), static_cast<int>(label.size()),
-                                   -1, 0),
-        "cannot name a certificate");
-  check(X509_set_issuer_name(certificate.get(), name), "cannot name a certificate");
-  check(X509_set_pubkey(certificate.get(), &key), "cannot make a certificate");
-  check(X509_sign(certificate.get(), &key, EVP_sha256()), "cannot sign a certificate");
+  openssl::check(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                            reinterpret_cast<const unsigned char*>(label.data()),
+                                            static_cast<int>(label.size()), -1, 0),
+                 "cannot name a certificate");
+  openssl::check(X509_set_issuer_name(certificate.get(), name), "cannot name a certificate");
+  openssl::check(X509_set_pubkey(certificate.get(), &key), "cannot make a certificate");
+  openssl::check(X509_sign(certificate.get(), &key, EVP_sha256()), "cannot sign a certificate");
   return certificate;
 }
 
@@ -123,6 +118,12 @@ std::string last_words() {
   ERR_clear_error();
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   return reason == nullptr ? "OpenSSL does not say why" : reason;
+}
+
+void cannot(const std::string& what) { throw Error(ErrorCode::failed, what, {}, last_words()); }
+
+void check(long one, const std::string& what) {
+  if (one <= 0) cannot(what);
 }
 
 Key read_key(const std::string& pem) {
@@ -198,7 +199,7 @@ std::optional<KeyFingerprint> KeyFingerprint::parse(std::string_view text) {
 TlsIdentity make_tls_identity(const std::string& common_name, std::chrono::days valid_for) {
   ERR_clear_error();
   const Key key(EVP_EC_gen("P-256"));
-  if (!key) cannot("cannot make a key");
+  if (!key) openssl::cannot("cannot make a key");
   return {pem_of(*key), pem_of(*sign_certificate(*key, label_of(common_name), valid_for))};
 }
 

@@ -28,7 +28,7 @@ namespace vmferry {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Descriptor = asio::posix::stream_descriptor;
+using AsioDescriptor = asio::posix::stream_descriptor;
 
 // When the process is out of descriptors the pending connection stays pending, and the kernel would wake us for ever.
 constexpr std::chrono::milliseconds accept_again_after{100};
@@ -92,7 +92,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
   void listen() {
     if (waiting_ || !acceptor_.is_open() || !has_room()) return;
     waiting_ = true;
-    acceptor_.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& why) {
+    acceptor_.async_wait(AsioDescriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& why) {
       self->waiting_ = false;
       if (!why) self->take_connections();
     });
@@ -190,7 +190,7 @@ class Listening : public std::enable_shared_from_this<Listening> {
   const TlsContext tls_;
   const TlsListenOptions options_;
   asio::io_context& context_;
-  Descriptor acceptor_;
+  AsioDescriptor acceptor_;
   asio::steady_timer again_;
   bool waiting_ = false;
   std::list<UnderWay> handshakes_;  // the oldest first

@@ -29,6 +29,10 @@ using Io = std::unique_ptr<BIO, Free<BIO_free>>;
 // What OpenSSL said last, without its file names; empties the queue.
 std::string last_words();
 
+// Throw Error{failed}: what could not be done, and OpenSSL's last words. Its functions give 1 where all is well.
+[[noreturn]] void cannot(const std::string& what);
+void check(long one, const std::string& what);
+
 // PEM in, PEM out. Throw Error{malformed}.
 Key read_key(const std::string& pem);
 Certificate read_certificate(const std::string& pem);

@@ -4,6 +4,7 @@
 
 #include "protocol/chunk_id.h"
 #include "protocol/error.h"
+#include "protocol/now.h"
 #include "protocol/random_bytes.h"
 #include "target-server/store/file_lock.h"
 #include "target-server/store/local_files.h"
@@ -14,11 +15,6 @@ namespace {
 
 constexpr std::string_view suffix = ".toml";
 constexpr int lock_timeout_ms = 5000;
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 // The secret itself is nowhere on this disk.
 std::string file_name_of(const ClientBook::Secret& secret) { return to_hex(blake3_of(secret)) + std::string(suffix); }

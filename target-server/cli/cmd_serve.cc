@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::chrono::days certificate_warning{30};
 
-struct Settings {
+struct ServeSettings {
   std::string config, directory, socket;
   std::vector<std::string> listen;
   std::optional<std::int64_t> sessions, backups, rebuild_level, pin_days, dscp;
@@ -58,7 +58,7 @@ class StopSignals {
 };
 
 // What the command line leaves open, the configuration says.
-void complete(Settings& settings) {
+void complete(ServeSettings& settings) {
   if (!settings.config.empty()) {
     const TargetConfig config = read_target_config(settings.config);
     if (settings.directory.empty()) settings.directory = config.store;
@@ -94,7 +94,7 @@ HostPort listen_address(const std::string& text) {
   return address;
 }
 
-ServerOptions server_options(const Settings& settings, const std::string& socket) {
+ServerOptions server_options(const ServeSettings& settings, const std::string& socket) {
   ServerOptions options;
   options.socket = socket;
   for (const std::string& where : settings.listen) options.listen.push_back(listen_address(where));
@@ -108,7 +108,7 @@ ServerOptions server_options(const Settings& settings, const std::string& socket
   return options;
 }
 
-unsigned pin_days_of(const Settings& settings) {
+unsigned pin_days_of(const ServeSettings& settings) {
   return static_cast<unsigned>(within(settings.pin_days, 0, 3650, store::StoreOptions{}.pin_days, "pin_days"));
 }
 
@@ -118,7 +118,7 @@ std::string certificate_note(const TlsIdentity& identity, const std::string& dir
          "vmferry-target certificate renew --store " + directory + "\n";
 }
 
-Outcome serve(Settings settings, const Invocation& invocation) {
+Outcome serve(ServeSettings settings, const Invocation& invocation) {
   complete(settings);
   const std::filesystem::path directory = std::filesystem::absolute(settings.directory);
   const std::string socket = settings.socket.empty() ? (directory / "serve.sock").string()
@@ -152,7 +152,7 @@ Outcome serve(Settings settings, const Invocation& invocation) {
 
 void add_serve_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand("serve", "Serve a store on a Unix socket, and over TLS");
-  const auto settings = std::make_shared<Settings>();
+  const auto settings = std::make_shared<ServeSettings>();
   command->add_option("--store", settings->directory, "the store's directory")->type_name("DIR");
   command->add_option("--config", settings->config, "a file that says what is not said here")->type_name("FILE");
   command->add_option("--socket", settings->socket, "the socket; default: DIR/serve.sock")->type_name("PATH");

@@ -12,12 +12,12 @@
 namespace vmferry::target_server {
 namespace {
 
-struct Settings {
+struct SessionSettings {
   std::string directory, client;
   bool standard_io = false;
 };
 
-Outcome relay_session(const Settings& settings) {
+Outcome relay_session(const SessionSettings& settings) {
   RelayPreamble preamble;
   if (!settings.client.empty()) {
     if (!is_client_name(settings.client))
@@ -39,7 +39,7 @@ Outcome relay_session(const Settings& settings) {
 void add_session_command(CLI::App& app, Invocation& invocation) {
   CLI::App* command = app.add_subcommand(
       "session", "Relay one session between standard input and output and the store's server (run over ssh)");
-  const auto settings = std::make_shared<Settings>();
+  const auto settings = std::make_shared<SessionSettings>();
   command->add_option("--store", settings->directory, "the store's directory")->required()->type_name("DIR");
   command->add_flag("--stdio", settings->standard_io, "over standard input and output")->required();
   command->add_option("--client", settings->client, "the client that this is, with that client's rights only")

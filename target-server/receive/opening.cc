@@ -9,15 +9,13 @@
 namespace vmferry::target_server {
 namespace {
 
-constexpr std::size_t base_candidates_max = 1024;
-
 constexpr const char* adopt_advice = "use another --name, or --adopt to go on under this one";
 
 std::string last_point_text(std::uint64_t number, const Opening& opening) {
   return "point " + std::to_string(number) + " of " + opening.machine_name;
 }
 
-[[noreturn]] void malformed(const char* why) {
+[[noreturn]] void cannot_be_opened(const char* why) {
   throw Error(ErrorCode::malformed, "the backup cannot be opened", {}, why);
 }
 
@@ -34,10 +32,10 @@ std::optional<PointSummary> newest(const std::vector<PointSummary>& points, Matc
 }  // namespace
 
 void validate(const Opening& opening) {
-  if (!valid_machine_name(opening.machine_name)) malformed("the machine's name is not valid");
-  if (opening.machine_uuid.is_none()) malformed("the machine has no UUID");
-  if (opening.disk_uuids.size() > limits::disks_per_machine_max) malformed("too many disks");
-  if (opening.base_candidates.size() > base_candidates_max) malformed("too many base points");
+  if (!valid_machine_name(opening.machine_name)) cannot_be_opened("the machine's name is not valid");
+  if (opening.machine_uuid.is_none()) cannot_be_opened("the machine has no UUID");
+  if (opening.disk_uuids.size() > limits::disks_per_machine_max) cannot_be_opened("too many disks");
+  if (opening.base_candidates.size() > base_candidates_max) cannot_be_opened("too many base points");
 }
 
 std::optional<PointSummary> newest_of_name(const std::vector<PointSummary>& points, const Opening& opening) {

@@ -8,13 +8,15 @@
 
 namespace vmferry::target_server {
 
+inline constexpr std::size_t base_candidates_max = 1024;
+
 struct Opening {
   Uuid client_uuid;
   Uuid machine_uuid;
   std::string machine_name;
   std::vector<Uuid> disk_uuids;
   bool adopt = false;
-  std::vector<Uuid> base_candidates;  // newest first
+  std::vector<Uuid> base_candidates;  // newest first, at most base_candidates_max
 };
 
 // Throws Error{malformed} for what no vmferry sends.

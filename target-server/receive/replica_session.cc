@@ -6,20 +6,16 @@
 #include "target-server/receive/base_points.h"
 #include "target-server/receive/commit_check.h"
 #include "target-server/receive/lost_reach.h"
+#include "target-server/receive/malformed.h"
+#include "target-server/receive/opening.h"
 #include "target-server/receive/server_session.h"
 
 namespace vmferry::target_server {
 namespace {
 
-constexpr int base_candidates_max = 1024;
-
-[[noreturn]] void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the client broke the protocol", {}, std::move(why));
-}
-
 // Of the candidates those that are here, in their order.
 std::vector<Uuid> bases_of(const messages::OpenReplica& open, const std::vector<PointSummary>& points) {
-  if (open.base_candidates_size() > base_candidates_max) malformed("too many base points");
+  if (static_cast<std::size_t>(open.base_candidates_size()) > base_candidates_max) malformed("too many base points");
   std::vector<Uuid> bases;
   for (const std::string& field : open.base_candidates()) {
     const Uuid uuid = wire::uuid_of_field(field);

@@ -6,14 +6,11 @@
 #include "target-server/receive/base_points.h"
 #include "target-server/receive/commit_check.h"
 #include "target-server/receive/lost_reach.h"
+#include "target-server/receive/malformed.h"
 #include "target-server/receive/opening.h"
 
 namespace vmferry::target_server {
 namespace {
-
-[[noreturn]] void malformed(std::string why) {
-  throw Error(ErrorCode::malformed, "the client broke the protocol", {}, std::move(why));
-}
 
 Opening opening_of(const messages::OpenBackup& message, const Uuid& client_uuid) {
   Opening opening;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t batch_max = 64;
 
-[[noreturn]] void malformed(const char* why) {
+[[noreturn]] void throw_bad_tree(const char* why) {
   throw Error(ErrorCode::malformed, "a tree of the point is not one", {}, why);
 }
 
@@ -145,16 +145,16 @@ class Walk {
 
   // A node can only stand where its keys belong, so no subtree is ever visited twice.
   static void check(const Expected& expected, const TreeNode& node) {
-    if (node.level != expected.level) malformed("a node is of the wrong level");
-    if (node.entries.empty() && node.children.empty()) malformed("a node is empty");
+    if (node.level != expected.level) throw_bad_tree("a node is of the wrong level");
+    if (node.entries.empty() && node.children.empty()) throw_bad_tree("a node is empty");
     std::uint64_t entries = node.entries.size();
     for (const TreeNode::Child& child : node.children)
-      if (__builtin_add_overflow(entries, child.entries, &entries)) malformed("a count of entries is too large");
-    if (entries != expected.entries) malformed("a node has another number of entries than its parent says");
+      if (__builtin_add_overflow(entries, child.entries, &entries)) throw_bad_tree("a count of entries is too large");
+    if (entries != expected.entries) throw_bad_tree("a node has another number of entries than its parent says");
     const Bytes& first = node.level == 0 ? node.entries.front().key : node.children.front().first_key;
     const Bytes& last = node.level == 0 ? node.entries.back().key : node.children.back().first_key;
-    if (expected.first_key && first != *expected.first_key) malformed("a node belongs to another place");
-    if (expected.end && !before(last, *expected.end)) malformed("a node reaches into its neighbour");
+    if (expected.first_key && first != *expected.first_key) throw_bad_tree("a node belongs to another place");
+    if (expected.end && !before(last, *expected.end)) throw_bad_tree("a node reaches into its neighbour");
   }
 
   BaseTree base_;
@@ -168,10 +168,10 @@ class Walk {
 void walk_tree(const TreeRoot& tree, const TreeRoot& base, store::Store& store, ChunkSource& source,
                const TreeEvents& events) {
   if (tree.levels == 0) {
-    if (tree.entries != 0) malformed("an empty tree has entries");
+    if (tree.entries != 0) throw_bad_tree("an empty tree has entries");
     return;
   }
-  if (tree.levels > limits::tree_depth_max) malformed("it has too many levels");
+  if (tree.levels > limits::tree_depth_max) throw_bad_tree("it has too many levels");
   Walk(base, store, source, events)
       .visit({{tree.node, static_cast<std::uint8_t>(tree.levels - 1), std::nullopt, std::nullopt, tree.entries}});
 }

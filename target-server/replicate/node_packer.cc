@@ -5,13 +5,9 @@
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "target-server/serve/frame_repacker.h"
 
 namespace vmferry::target_server {
-namespace {
-
-constexpr std::size_t frame_content_bytes = 512u << 10;
-
-}  // namespace
 
 bool NodePacker::fits(std::size_t bytes) const {
   return chunks_.empty() ||

@@ -5,12 +5,12 @@
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "target-server/serve/frame_repacker.h"
 
 namespace vmferry::target_server {
 namespace {
 
 constexpr int compression_level = 3;
-constexpr std::size_t frame_content_bytes = 512u << 10;
 // Read at once: as much content as makes a few frames where chunks are of the usual size.
 constexpr std::size_t chunks_at_once = 32;
 constexpr std::size_t held_bytes_max = 32u << 20;  // of them and their bases

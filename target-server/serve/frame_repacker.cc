@@ -4,11 +4,6 @@
 #include "protocol/limits.h"
 
 namespace vmferry::target_server {
-namespace {
-
-constexpr std::size_t frame_content_bytes = 512u << 10;
-
-}  // namespace
 
 void FrameRepacker::add(const FrameView& frame, std::span<const std::size_t> wanted) {
   const ByteView content = decoder_.decode(frame);

@@ -10,6 +10,8 @@
 
 namespace vmferry::target_server {
 
+inline constexpr std::size_t frame_content_bytes = 512u << 10;  // of the frames that a target makes
+
 class FrameRepacker {
  public:
   // key: chunks are checked against their ids (Error{damaged} names the one that is wrong). Without: whoever uses the

@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t schema_version = 1;
 constexpr std::uint64_t bulk_rows_per_commit = 500'000;
 
-constexpr const char* schema = R"(
+constexpr const char* chunk_schema = R"(
   CREATE TABLE about(schema INTEGER NOT NULL, store BLOB NOT NULL);
   CREATE TABLE pack(id INTEGER PRIMARY KEY AUTOINCREMENT, uuid BLOB NOT NULL UNIQUE, sealed INTEGER NOT NULL,
                     size INTEGER NOT NULL, modified_ns INTEGER NOT NULL, check_value INTEGER NOT NULL,
@@ -66,7 +66,7 @@ void prepare(sqlite::Database& database, const Uuid& store, ChunkIndex::Mode mod
   using Kind = sqlite::Transaction::Kind;
   sqlite::Transaction transaction(database, mode == ChunkIndex::Mode::write ? Kind::write : Kind::read);
   if (database.number("SELECT count(*) FROM sqlite_schema") == 0 && mode == ChunkIndex::Mode::write) {
-    database.run(schema);
+    database.run(chunk_schema);
     sqlite::Statement about(database, "INSERT INTO about(schema, store) VALUES(?1, ?2)");
     about.bind(1, schema_version).bind(2, store.view()).run();
   } else {

@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <set>
 #include <tuple>
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "protocol/now.h"
 #include "target-server/store/decoded_frames.h"
 #include "target-server/store/leases.h"
 #include "target-server/store/pins.h"
@@ -38,11 +38,6 @@ Space space_of(const std::filesystem::path& directory) {
 
 std::uint64_t reserve_of(const Space& space, double fraction) {
   return static_cast<std::uint64_t>(static_cast<double>(space.total) * std::clamp(fraction, 0.0, 1.0));
-}
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 std::string name_of(const FrameLocation& location) {

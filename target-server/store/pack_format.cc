@@ -10,7 +10,6 @@ namespace vmferry::store {
 namespace {
 
 constexpr std::string_view header_magic = "VFK1";
-constexpr std::string_view trailer_magic = "VFKT";
 constexpr std::string_view footer_magic = "VFKE";
 constexpr std::uint16_t version = 1;
 constexpr std::size_t table_entry_bytes = 44;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "protocol/byte_range.h"
@@ -20,6 +21,7 @@ namespace vmferry::store {
 
 inline constexpr std::size_t pack_header_bytes = 72;
 inline constexpr std::size_t pack_footer_bytes = 28;
+inline constexpr std::string_view trailer_magic = "VFKT";
 inline constexpr std::uint64_t pack_chunks_max = 1u << 20;  // of one pack: bounds its table in memory
 inline constexpr std::size_t pack_frame_bytes_max =
     frame_header_bytes + limits::frame_chunks_max * 36 + limits::frame_stored_max + 8;

@@ -8,7 +8,6 @@ namespace vmferry::store {
 namespace {
 
 constexpr std::string_view frame_magic = "VFF1";
-constexpr std::string_view trailer_magic = "VFKT";
 constexpr std::size_t window_bytes = 2 * pack_frame_bytes_max;
 constexpr std::size_t directory_entry_bytes = 36;
 // What the search after bad bytes may check in vain: somebody's data may be full of what looks like frames.

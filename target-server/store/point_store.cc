@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 
 #include "protocol/error.h"
 #include "protocol/limits.h"
+#include "protocol/now.h"
 
 namespace vmferry::store {
 namespace {
@@ -40,11 +40,6 @@ std::optional<NameParts> parts_of(std::string_view name) {
   if (!uuid) return std::nullopt;
   parts.uuid = *uuid;
   return parts;
-}
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
 }
 
 bool same(const ObjectFacts& a, const ObjectFacts& b) { return a.size == b.size && a.modified_ns == b.modified_ns; }

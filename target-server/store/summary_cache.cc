@@ -8,15 +8,16 @@ namespace vmferry::store {
 namespace {
 
 constexpr std::uint8_t summary_version = 1;
-constexpr const char* schema = "CREATE TABLE IF NOT EXISTS summary(name BLOB PRIMARY KEY, size INTEGER NOT NULL, "
-                               "modified_ns INTEGER NOT NULL, facts BLOB NOT NULL) WITHOUT ROWID";
+constexpr const char* summary_schema =
+    "CREATE TABLE IF NOT EXISTS summary(name BLOB PRIMARY KEY, size INTEGER NOT NULL, "
+    "modified_ns INTEGER NOT NULL, facts BLOB NOT NULL) WITHOUT ROWID";
 
 }  // namespace
 
 struct SummaryCache::State {
   explicit State(const std::filesystem::path& file) : database(file, sqlite::Database::Mode::create,
                  {"the store's cache of summaries", "delete it: it is rebuilt from the points"}) {
-    database.run(schema);
+    database.run(summary_schema);
   }
   sqlite::Database database;
 };

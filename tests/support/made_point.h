@@ -12,22 +12,11 @@
 #include "protocol/error.h"
 #include "protocol/point.h"
 #include "protocol/session/target_session.h"
+#include "tests/support/error_of.h"
 
 namespace vmferry::test {
 
 inline Uuid uuid_of(std::string_view name) { return Uuid::derived(as_bytes(name)); }
-
-// The sentence and code of what a call throws.
-template <typename Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
 
 // Chunks that a backup would make, and the point that names them.
 struct Content {

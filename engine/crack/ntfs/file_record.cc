@@ -6,6 +6,7 @@
 #include "engine/crack/event_codec.h"
 #include "engine/crack/ntfs/little_endian.h"
 #include "engine/crack/ntfs/mft.h"
+#include "engine/crack/ntfs/require.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 
@@ -17,10 +18,6 @@ constexpr std::size_t list_entry_bytes = 0x1a;
 constexpr std::size_t extension_records_max = 16384;
 constexpr std::size_t names_max = 65536;
 constexpr std::size_t streams_max = 65536;
-
-void require(bool holds, const char* why) {
-  if (!holds) throw Error(ErrorCode::malformed, why);
-}
 
 // A piece of a stream that came before its predecessor.
 struct EarlyPiece {

@@ -10,6 +10,7 @@
 #include "engine/crack/ntfs/little_endian.h"
 #include "engine/crack/ntfs/log_records.h"
 #include "engine/crack/ntfs/record.h"
+#include "engine/crack/ntfs/require.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
 
@@ -23,10 +24,6 @@ constexpr std::size_t page_header_bytes = 0x28;
 constexpr std::uint16_t no_client = 0xffff, restart_volume_is_clean = 2;
 constexpr std::uint32_t record_of_client = 1, record_of_restart = 2;
 constexpr std::uint64_t record_pages_min = 48;
-
-void require(bool holds, const char* why) {
-  if (!holds) throw Error(ErrorCode::malformed, why);
-}
 
 bool never_written(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0xff}; });

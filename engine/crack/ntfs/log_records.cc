@@ -4,6 +4,7 @@
 
 #include "engine/crack/ntfs/little_endian.h"
 #include "engine/crack/ntfs/record.h"
+#include "engine/crack/ntfs/require.h"
 #include "engine/crack/ntfs/runs.h"
 #include "protocol/byte_range.h"
 #include "protocol/error.h"
@@ -21,12 +22,8 @@ enum LogOperation : std::uint16_t {
   operation_last_known = 0x25,
 };
 
-constexpr std::size_t record_header_bytes = 0x20;
+constexpr std::size_t client_header_bytes = 0x20;
 constexpr std::size_t sector_bytes = 512;
-
-void require(bool holds, const char* why) {
-  if (!holds) throw Error(ErrorCode::malformed, why);
-}
 
 class LogRecord {
  public:
@@ -34,7 +31,7 @@ class LogRecord {
       : data_(data), geometry_(geometry), named_(named) {}
 
   void take() {
-    require(data_.size() >= record_header_bytes, "a log record is too short");
+    require(data_.size() >= client_header_bytes, "a log record is too short");
     const std::uint16_t redo = le16(data_, 0), undo = le16(data_, 2);
     require(redo <= operation_last_known && undo <= operation_last_known, "a log record has an unknown operation");
     const ByteView redo_data = part(le16(data_, 4), le16(data_, 6));
@@ -58,8 +55,8 @@ class LogRecord {
 
   // The clusters of the page that the record changes: a replay writes there.
   void take_target_clusters(std::size_t count) {
-    require(range_fits(record_header_bytes, 8 * count, data_.size()), "a log record's list of clusters is cut off");
-    for (std::size_t i = 0; i < count; ++i) add(le64(data_, record_header_bytes + 8 * i), 1);
+    require(range_fits(client_header_bytes, 8 * count, data_.size()), "a log record's list of clusters is cut off");
+    for (std::size_t i = 0; i < count; ++i) add(le64(data_, client_header_bytes + 8 * i), 1);
   }
 
   void take_operation(std::uint16_t operation, ByteView data) {

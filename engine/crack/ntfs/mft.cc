@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t batch_bytes = std::size_t{1} << 20;
 constexpr std::size_t bitmap_window_bytes = 64 * 1024;
 
-[[noreturn]] void reject(const char* why) {
+[[noreturn]] void reject_mft(const char* why) {
   throw Error(ErrorCode::malformed, "cannot crack the volume", {}, std::string("its $MFT cannot be read: ") + why);
 }
 
@@ -23,13 +23,13 @@ StreamEntry runs_in_record_0(ByteView record, std::uint64_t clusters) {
   AttributeWalk walk(record, parse_record_header(record));
   while (const auto attribute = walk.next()) {
     if (attribute->type != attribute_data || !attribute->name.empty()) continue;
-    if (attribute->resident || attribute->lowest_vcn != 0) reject("its first run is not in record 0");
+    if (attribute->resident || attribute->lowest_vcn != 0) reject_mft("its first run is not in record 0");
     append_mapping_pairs(attribute->mapping_pairs, attribute->end_vcn, clusters, stream.runs);
     stream.data_bytes = attribute->data_bytes;
     stream.initialized_bytes = attribute->initialized_bytes;
     return stream;
   }
-  reject("it has no data");
+  reject_mft("it has no data");
 }
 
 }  // namespace
@@ -37,10 +37,10 @@ StreamEntry runs_in_record_0(ByteView record, std::uint64_t clusters) {
 Mft::Mft(VolumeReader& volume, const BootSector& boot) : volume_(volume), boot_(boot) {
   Bytes record(boot_.mft_record_bytes);
   volume_.read(checked_mul<std::uint64_t>(boot_.mft_lcn, boot_.cluster_bytes, "$MFT"), record);
-  if (!apply_fixups(record, "FILE")) reject("record 0 is damaged");
+  if (!apply_fixups(record, "FILE")) reject_mft("record 0 is damaged");
   try {
     const RecordHeader header = parse_record_header(record);
-    if (!header.in_use || header.base != 0) reject("record 0 is not in use");
+    if (!header.in_use || header.base != 0) reject_mft("record 0 is not in use");
     // What record 0 tells reaches the extension records that tell the rest, in the order of the pieces: so each
     // round of reading reaches further, until nothing new is found.
     StreamEntry known = runs_in_record_0(record, boot_.clusters);
@@ -63,10 +63,10 @@ Mft::Mft(VolumeReader& volume, const BootSector& boot) : volume_(volume), boot_(
       }
     }
     const StreamEntry* data = file.stream(attribute_data);
-    if (data == nullptr || data->resident) reject("it has no runs");
-    if (clusters_of(data->runs) > boot_.clusters) reject("it is larger than the volume");
+    if (data == nullptr || data->resident) reject_mft("it has no runs");
+    if (clusters_of(data->runs) > boot_.clusters) reject_mft("it is larger than the volume");
     data_ = RunReader(volume_, boot_.cluster_bytes, *data);
-    if (data_.has_holes()) reject("it has holes");
+    if (data_.has_holes()) reject_mft("it has holes");
     records_ = data_.initialized_bytes() / boot_.mft_record_bytes;
     if (const StreamEntry* bitmap = file.stream(attribute_bitmap)) {
       bitmap_.emplace(volume_, boot_.cluster_bytes, *bitmap);
@@ -74,7 +74,7 @@ Mft::Mft(VolumeReader& volume, const BootSector& boot) : volume_(volume), boot_(
       bitmap_resident_ = file.resident_bitmap;
     }
   } catch (const Error& error) {
-    reject(error.what());
+    reject_mft(error.what());
   }
 }
 

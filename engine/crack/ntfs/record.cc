@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "engine/crack/ntfs/little_endian.h"
+#include "engine/crack/ntfs/require.h"
 #include "protocol/byte_range.h"
-#include "protocol/error.h"
 
 namespace vmferry::crack {
 namespace {
@@ -13,12 +13,6 @@ constexpr std::size_t fixup_block_bytes = 512;  // whatever the sector size is
 constexpr std::size_t header_bytes = 0x2a;
 constexpr std::size_t resident_header_bytes = 0x18;
 constexpr std::size_t non_resident_header_bytes = 0x40;
-
-[[noreturn]] void reject(const char* why) { throw Error(ErrorCode::malformed, why); }
-
-void require(bool holds, const char* why) {
-  if (!holds) reject(why);
-}
 
 }  // namespace
 

@@ -4,15 +4,11 @@
 #include <cstring>
 
 #include "engine/crack/event_codec.h"
+#include "engine/crack/ntfs/require.h"
 #include "protocol/byte_range.h"
-#include "protocol/error.h"
 
 namespace vmferry::crack {
 namespace {
-
-void require(bool holds, const char* why) {
-  if (!holds) throw Error(ErrorCode::malformed, why);
-}
 
 std::int64_t signed_number(ByteView bytes) {
   std::uint64_t value = 0;

@@ -24,7 +24,7 @@ constexpr std::uint64_t record_of_bitmap = 6;
 constexpr std::uint64_t first_user_record = 24;
 constexpr std::uint16_t volume_is_dirty = 1;
 
-[[noreturn]] void reject(const std::string& why) {
+[[noreturn]] void reject_volume(const std::string& why) {
   throw Error(ErrorCode::malformed, "cannot crack the volume", {}, why);
 }
 
@@ -64,14 +64,14 @@ class VolumeCracker {
       if (!header.in_use || header.base != 0) throw Error(ErrorCode::malformed, "its MFT record is not in use");
       parse_file(mft_, number, record, header, file_);
     } catch (const Error& error) {
-      reject(std::string("its ") + name + " cannot be read: " + error.what());
+      reject_volume(std::string("its ") + name + " cannot be read: " + error.what());
     }
     return file_;
   }
 
   RunReader system_stream(std::uint64_t number, const char* name) {
     const StreamEntry* stream = system_file(number, name).stream(attribute_data);
-    if (stream == nullptr || stream->resident) reject(std::string("its ") + name + " has no data");
+    if (stream == nullptr || stream->resident) reject_volume(std::string("its ") + name + " has no data");
     return RunReader(volume_, mft_.boot().cluster_bytes, *stream);
   }
 
@@ -84,7 +84,7 @@ class VolumeCracker {
     facts.clusters = boot.clusters;
     const FileRecord& volume = system_file(record_of_volume, "$Volume");
     facts.label = to_utf8(utf16_from(volume.volume_name));
-    if (volume.volume_information.size() < 12) reject("its $Volume has no version");
+    if (volume.volume_information.size() < 12) reject_volume("its $Volume has no version");
     facts.major_version = std::to_integer<std::uint8_t>(volume.volume_information[8]);
     facts.minor_version = std::to_integer<std::uint8_t>(volume.volume_information[9]);
     facts.dirty = (le16(volume.volume_information, 10) & volume_is_dirty) != 0;
@@ -227,10 +227,10 @@ class VolumeCracker {
   // may be left out is not known.
   void check_against_index(const VolumeFacts& facts) {
     if (hiberfile_seen_ && !hiberfile_in_root_) {
-      reject("a hibernation file is in its $MFT that its root directory does not show");
+      reject_volume("a hibernation file is in its $MFT that its root directory does not show");
     }
     if (shadow_store_seen_ && !facts.shadow_copies) {
-      reject("shadow copies are in its $MFT that its directories do not show");
+      reject_volume("shadow copies are in its $MFT that its directories do not show");
     }
   }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "protocol/transport/program_transport.h"
 #include "protocol/transport/ssh.h"
 #include "protocol/transport/tls.h"
@@ -18,7 +19,7 @@
 namespace vmferry {
 namespace {
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 struct Ends {
   std::unique_ptr<Transport> one, other;

@@ -13,8 +13,7 @@ namespace vmferry::delta {
 namespace {
 
 using test::example_bytes;
-
-void expect_hex(ByteView got, ByteView expected) { EXPECT_EQ(to_hex(got), to_hex(expected)); }
+using test::expect_hex;
 
 Bytes example_chunk() {
   Bytes chunk(150);

@@ -1,5 +1,7 @@
 #include "tests/golden/formats/doc_examples.h"
 
+#include <gtest/gtest.h>
+
 #include <cctype>
 #include <filesystem>
 #include <fstream>
@@ -21,5 +23,7 @@ Bytes example_bytes(const std::string& page, const std::string& name) {
   if (!file) throw std::runtime_error("no whole example " + name + " in " + path.string());
   return from_hex(digits);
 }
+
+void expect_hex(ByteView got, ByteView expected) { EXPECT_EQ(to_hex(got), to_hex(expected)); }
 
 }  // namespace vmferry::test

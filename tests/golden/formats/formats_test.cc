@@ -17,6 +17,7 @@ namespace vmferry {
 namespace {
 
 using test::example_bytes;
+using test::expect_hex;
 
 // The domain key of all examples: 00 01 02 .. 1f.
 DomainKey example_key() {
@@ -36,8 +37,6 @@ Uuid uuid_of(unsigned char fill) {
   uuid.bytes.fill(std::byte{fill});
   return uuid;
 }
-
-void expect_hex(ByteView got, ByteView expected) { EXPECT_EQ(to_hex(got), to_hex(expected)); }
 
 Bytes frame_of(const std::vector<std::string>& chunks) {
   FrameBuilder builder(3);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/cutting_transport.h"
 #include "tests/support/link_pair.h"
 
@@ -14,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t KiB = 1024;
+using limits::KiB;
 
 // What a seed stands for.
 struct Weather {

@@ -13,7 +13,7 @@ namespace {
 
 using test::MemoryChunks;
 
-const DomainKey key{};
+const DomainKey map_key{};
 
 ChunkId id_of(std::uint32_t number) {
   ChunkId id;
@@ -27,7 +27,7 @@ MapEntry data(std::uint64_t offset, std::uint64_t length, std::uint32_t chunk, s
 MapEntry other(std::uint64_t offset, std::uint64_t length, MapKind kind) { return {{offset, length}, kind, {}, 0}; }
 
 TreeRoot write(const std::vector<MapEntry>& entries, MemoryChunks& chunks) {
-  ImageMapWriter writer(key, chunks.emit());
+  ImageMapWriter writer(map_key, chunks.emit());
   std::uint64_t end = 0;
   for (const MapEntry& entry : entries) {
     writer.add(entry);
@@ -108,7 +108,7 @@ TEST(ImageMap, JoinsWhatContinues) {
 
 TEST(ImageMap, WriterRefusesGapsOverlapsAndAnotherSize) {
   MemoryChunks chunks;
-  ImageMapWriter writer(key, chunks.emit());
+  ImageMapWriter writer(map_key, chunks.emit());
   writer.add(other(0, 1024, MapKind::free));
   EXPECT_THROW(writer.add(other(1536, 512, MapKind::free)), std::logic_error);
   EXPECT_THROW(writer.add(other(512, 512, MapKind::free)), std::logic_error);
@@ -128,7 +128,7 @@ TEST(ImageMap, AnEmptyDiskHasAnEmptyMap) {
 
 // What a broken writer or a lying peer could make: the tree is right, the map is not.
 TreeRoot forge(const std::vector<MapEntry>& entries, MemoryChunks& chunks) {
-  TreeBuilder builder(key, chunks.emit());
+  TreeBuilder builder(map_key, chunks.emit());
   for (const MapEntry& entry : entries) {
     Bytes k;
     Bytes v;

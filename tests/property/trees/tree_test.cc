@@ -16,12 +16,12 @@ namespace {
 using test::MemoryChunks;
 using Entries = std::map<Bytes, Bytes>;
 
-const DomainKey key{};
+const DomainKey tree_key{};
 
 Bytes bytes_of(std::string_view text) { return {as_bytes(text).begin(), as_bytes(text).end()}; }
 
 TreeRoot build(const Entries& entries, MemoryChunks& chunks) {
-  TreeBuilder builder(key, chunks.emit());
+  TreeBuilder builder(tree_key, chunks.emit());
   for (const auto& [k, v] : entries) builder.add(k, v);
   return builder.finish();
 }
@@ -195,7 +195,7 @@ TEST(Tree, AScanAsksForManyNodesAtOnceAndALookupForItsPathOnly) {
 
 TEST(Tree, BuilderRefusesWhatDoesNotAscendOrFit) {
   MemoryChunks chunks;
-  TreeBuilder builder(key, chunks.emit());
+  TreeBuilder builder(tree_key, chunks.emit());
   builder.add(bytes_of("b"), {});
   EXPECT_THROW(builder.add(bytes_of("b"), {}), std::logic_error);
   EXPECT_THROW(builder.add(bytes_of("a"), {}), std::logic_error);
@@ -208,7 +208,7 @@ TEST(Tree, BuilderRefusesWhatDoesNotAscendOrFit) {
 // Keys of a hostile guest that all cut a node at once must not make the tree too deep to be read.
 TEST(Tree, KeysThatWereChosenToCutStayWithinTheDepth) {
   MemoryChunks chunks;
-  TreeBuilder builder(key, chunks.emit());
+  TreeBuilder builder(tree_key, chunks.emit());
   std::uint32_t made = 0;
   for (std::uint32_t i = 0; made < 30000; ++i, ++made) {
     ByteWriter writer;
@@ -259,7 +259,7 @@ class HostileTree : public ::testing::Test {
     return std::move(out).take();
   }
   ChunkId put(const Bytes& node) {
-    const ChunkId id = chunk_id_of(key, node);
+    const ChunkId id = chunk_id_of(tree_key, node);
     chunks.chunks[id] = node;
     return id;
   }

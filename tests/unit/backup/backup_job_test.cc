@@ -2,13 +2,14 @@
 #include <set>
 
 #include "engine/backup/backup_job.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/unit/backup/sent_ids.h"
 
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 class PhaseCounter final : public BackupEvents {
  public:

@@ -16,8 +16,8 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr double MiB = 1 << 20;
-constexpr double frame_bytes = 512 * 1024;
+constexpr double mebibyte = 1 << 20;
+constexpr double modelled_frame_bytes = 512 * 1024;
 constexpr double line_10mbit = 1.25e6, line_100mbit = 1.25e7, line_1gbit = 1.25e8, line_unlimited = 1e12;
 
 struct LevelCost {
@@ -46,7 +46,7 @@ struct Simulated {
 
 struct Line {
   std::function<double(double)> bytes_per_second;  // at a time
-  double queue_bytes = 2 * MiB;
+  double queue_bytes = 2 * mebibyte;
   unsigned threads = 2;
   double source_bytes_per_second = 1e12;
 };
@@ -74,11 +74,11 @@ Simulated simulate(const Line& line, const CompressionChoice& choice, double con
     if (thread.level == 0) return;
     const LevelCost& cost = costs[static_cast<std::size_t>(thread.level)];
     thread.begun = std::max(thread.free, at / line.source_bytes_per_second);
-    thread.compressed = thread.begun + cost.seconds_per_mib * frame_bytes / MiB * noise(random);
-    thread.out = frame_bytes * std::min(1.0, cost.ratio * noise(random));
+    thread.compressed = thread.begun + cost.seconds_per_mib * modelled_frame_bytes / mebibyte * noise(random);
+    thread.out = modelled_frame_bytes * std::min(1.0, cost.ratio * noise(random));
     run.levels.push_back(thread.level);
     run.begun.push_back(thread.begun);
-    at += frame_bytes;
+    at += modelled_frame_bytes;
   };
   std::vector<Thread> threads(line.threads);
   for (Thread& thread : threads) begin(thread);
@@ -91,7 +91,7 @@ Simulated simulate(const Line& line, const CompressionChoice& choice, double con
     const double sent = std::max(next->compressed, queue_empty_at + (next->out - line.queue_bytes) / rate);
     queue_empty_at = std::max(queue_empty_at, sent) + next->out / rate;
     const auto us = [](double seconds) { return static_cast<std::uint64_t>(seconds * 1e6); };
-    governor.sent({next->level, static_cast<std::uint64_t>(frame_bytes), static_cast<std::uint64_t>(next->out),
+    governor.sent({next->level, static_cast<std::uint64_t>(modelled_frame_bytes), static_cast<std::uint64_t>(next->out),
                    us(next->compressed - next->begun), us(sent - next->compressed), us(next->begun - next->free)});
     next->free = sent;
     begin(*next);
@@ -122,8 +122,8 @@ void expect_near_the_best(const Line& line, double content_bytes, const Costs& c
 
 TEST(CompressionGovernorTest, ComesNearTheBestFixedLevelOnEveryLine) {
   for (const unsigned threads : {1u, 2u, 8u}) {
-    for (const auto& [rate, content] : {std::pair{line_10mbit, 256 * MiB}, {line_100mbit, 1024 * MiB},
-                                        {line_1gbit, 8192 * MiB}, {line_unlimited, 16384 * MiB}}) {
+    for (const auto& [rate, content] : {std::pair{line_10mbit, 256 * mebibyte}, {line_100mbit, 1024 * mebibyte},
+                                        {line_1gbit, 8192 * mebibyte}, {line_unlimited, 16384 * mebibyte}}) {
       SCOPED_TRACE(testing::Message() << threads << " threads, " << rate << " bytes/s");
       Line line = steady(rate);
       line.threads = threads;
@@ -135,18 +135,18 @@ TEST(CompressionGovernorTest, ComesNearTheBestFixedLevelOnEveryLine) {
 TEST(CompressionGovernorTest, ComesNearTheBestWithContentThatIsNotAsItExpects) {
   for (const double rate : {line_10mbit, line_100mbit, line_1gbit, line_unlimited}) {
     SCOPED_TRACE(rate);
-    expect_near_the_best(steady(rate), rate == line_10mbit ? 256 * MiB : 4096 * MiB, dense());
+    expect_near_the_best(steady(rate), rate == line_10mbit ? 256 * mebibyte : 4096 * mebibyte, dense());
   }
 }
 
 TEST(CompressionGovernorTest, ASlowLineGetsTheStrongestAndAFastOneTheWeakest) {
-  EXPECT_EQ(simulate(steady(line_10mbit), automatic, 256 * MiB).levels.back(), 19);
-  EXPECT_EQ(simulate(steady(line_unlimited), automatic, 1024 * MiB).levels.back(), 1);
+  EXPECT_EQ(simulate(steady(line_10mbit), automatic, 256 * mebibyte).levels.back(), 19);
+  EXPECT_EQ(simulate(steady(line_unlimited), automatic, 1024 * mebibyte).levels.back(), 1);
 }
 
 TEST(CompressionGovernorTest, SettlesAndThenSeldomMoves) {
   for (const double rate : {line_10mbit, 4 * line_10mbit, line_100mbit, 3 * line_100mbit, line_1gbit}) {
-    const Simulated run = simulate(steady(rate), automatic, 2048 * MiB);
+    const Simulated run = simulate(steady(rate), automatic, 2048 * mebibyte);
     int changes = 0;
     for (std::size_t i = run.levels.size() / 2; i < run.levels.size(); ++i)
       changes += run.levels[i] != run.levels[i - 1] ? 1 : 0;
@@ -158,8 +158,8 @@ TEST(CompressionGovernorTest, SettlesAndThenSeldomMoves) {
 TEST(CompressionGovernorTest, FollowsALineThatChanges) {
   Line line = steady(line_10mbit);
   line.bytes_per_second = [](double at) { return at < 30 ? line_10mbit : at < 40 ? line_1gbit : line_10mbit; };
-  line.queue_bytes = MiB / 4;
-  const Simulated run = simulate(line, automatic, 3072 * MiB);
+  line.queue_bytes = mebibyte / 4;
+  const Simulated run = simulate(line, automatic, 3072 * mebibyte);
   double fell_at = 0, rose_at = 0;
   for (std::size_t i = 0; i < run.levels.size(); ++i) {
     if (fell_at == 0 && run.begun[i] > 30 && run.levels[i] <= 5) fell_at = run.begun[i];
@@ -173,19 +173,19 @@ TEST(CompressionGovernorTest, FollowsALineThatChanges) {
 
 TEST(CompressionGovernorTest, ASlowSourceIsNoReasonToCompressLess) {
   Line line = steady(line_unlimited);
-  line.source_bytes_per_second = 50 * MiB;
-  EXPECT_EQ(simulate(line, automatic, 1024 * MiB).levels.back(), 3);
+  line.source_bytes_per_second = 50 * mebibyte;
+  EXPECT_EQ(simulate(line, automatic, 1024 * mebibyte).levels.back(), 3);
 }
 
 TEST(CompressionGovernorTest, ReactsWithinAboutTwoSeconds) {
-  const Simulated run = simulate(steady(line_unlimited), automatic, 1024 * MiB);
+  const Simulated run = simulate(steady(line_unlimited), automatic, 1024 * mebibyte);
   const auto reached = std::find(run.levels.begin(), run.levels.end(), 1) - run.levels.begin();
   EXPECT_LE(static_cast<double>(reached) * 0.5 * programs[3].seconds_per_mib / 2, 2.0);
 }
 
 TEST(CompressionGovernorTest, AFixedLevelStays) {
   for (const int level : {1, 7, 19}) {
-    const Simulated run = simulate(steady(line_10mbit), {false, level}, 64 * MiB);
+    const Simulated run = simulate(steady(line_10mbit), {false, level}, 64 * mebibyte);
     EXPECT_EQ(*std::min_element(run.levels.begin(), run.levels.end()), level);
     EXPECT_EQ(*std::max_element(run.levels.begin(), run.levels.end()), level);
   }

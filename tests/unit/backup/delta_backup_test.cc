@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/delta/signature.h"
+#include "protocol/limits.h"
 #include "protocol/sqlite.h"
 #include "tests/support/content.h"
 #include "tests/support/disk_image.h"
@@ -12,7 +13,8 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t KiB = 1 << 10, MiB = 1 << 20;
+using limits::KiB;
+using limits::MiB;
 
 class DeltaBackupTest : public BackupTest {
  protected:

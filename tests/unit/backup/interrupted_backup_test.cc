@@ -3,6 +3,7 @@
 #include <set>
 
 #include "engine/backup/backup_job.h"
+#include "protocol/limits.h"
 #include "target-server/receive/serve_session.h"
 #include "tests/support/content.h"
 #include "tests/unit/backup/sent_ids.h"
@@ -10,7 +11,7 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t KiB = 1 << 10;
+using limits::KiB;
 constexpr std::size_t frame_bytes = 512 * KiB + 64 * KiB;  // at most, with its head
 constexpr std::size_t chunk_bytes_max = 256 * KiB;
 // Of a session beside its frames: the handshake, the opening, offers of all chunks, the point; and the trees.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "protocol/limits.h"
 #include "protocol/sqlite.h"
 #include "tests/support/content.h"
 #include "tests/support/disk_image.h"
@@ -11,7 +12,7 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 class NtfsDiskTest : public BackupTest {
  protected:

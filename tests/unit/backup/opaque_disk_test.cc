@@ -1,6 +1,7 @@
 // Backups of a disk without a file system that we read: the thinnest whole path, and what may go wrong on the way.
 #include <fstream>
 
+#include "protocol/limits.h"
 #include "target-server/receive/serve_session.h"
 #include "tests/support/content.h"
 #include "tests/unit/backup/backup_fixture.h"
@@ -8,7 +9,7 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 class OpaqueDiskTest : public BackupTest {
  protected:

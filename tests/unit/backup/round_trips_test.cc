@@ -1,6 +1,7 @@
 // A backup of an unchanged disk over a long line: nothing waits for an answer but the handshake, with which the backup is
 // opened, and the commit; without a catalog also the opening, and the former trees, level by level.
 #include "engine/backup/backup_job.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/delayed_transport.h"
 #include "tests/support/ntfs_image.h"
@@ -11,7 +12,7 @@ namespace vmferry::backup {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 constexpr unsigned hello = 1;
 
 class RoundTripsTest : public BackupTest {

@@ -9,7 +9,7 @@
 namespace vmferry::backup {
 namespace {
 
-const DomainKey key{};
+const DomainKey domain_key{};
 
 ChunkingParameters small_parameters() {
   ChunkingParameters parameters;
@@ -50,7 +50,7 @@ struct CutRun {
 
 // Feeds the stream in windows of random sizes, as slabs do: what was not cut stays for the next.
 CutRun run(const Chunker& chunker, ByteView stream, FormerCuts* former, CutRule rule, test::Random& random) {
-  StreamCutter cutter(chunker, key);
+  StreamCutter cutter(chunker, domain_key);
   cutter.begin(former, rule);
   CutRun result;
   std::size_t at = 0;
@@ -154,7 +154,7 @@ TEST(StreamCutter, FormerCutsNeverMoveACutThatFastCdcMakes) {
       const ByteView bytes = ByteView(after).subspan(at, cut.length);
       ASSERT_EQ(cut.zero, all_zero(bytes));
       if (!cut.zero) {
-        ASSERT_EQ(cut.id, chunk_id_of(key, bytes));
+        ASSERT_EQ(cut.id, chunk_id_of(domain_key, bytes));
       }
       known += cut.known ? 1 : 0;
       at += cut.length;
@@ -193,7 +193,7 @@ TEST(StreamCutter, AnOpaqueStreamKeepsEveryFormerCutWhereItsBytesChanged) {
   std::vector<FormerCut> cuts;
   for (std::uint64_t i = 0; i < 40; ++i) {
     const Bytes file = test::random_bytes(100 + i, 300);
-    cuts.push_back(FormerCut{stream.size(), 300, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(key, file)});
+    cuts.push_back(FormerCut{stream.size(), 300, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(domain_key, file)});
     stream.insert(stream.end(), file.begin(), file.end());
   }
   stream[7 * 300 + 5] ^= std::byte{1};
@@ -211,7 +211,7 @@ TEST(StreamCutter, AnOpaqueStreamCutsByContentWhereNothingWasBefore) {
   Bytes stream = gap;
   stream.insert(stream.end(), file.begin(), file.end());
   ListedCuts former({FormerCut{0, gap.size(), FormerCut::Kind::gap, false, false, 0, {}},
-                     FormerCut{gap.size(), 1000, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(key, file)}});
+                     FormerCut{gap.size(), 1000, FormerCut::Kind::chunk, false, false, 0, chunk_id_of(domain_key, file)}});
   const CutRun result = run(chunker, stream, &former, CutRule::as_former, random);
   std::vector<std::size_t> expected = plain_cuts(chunker, gap);
   expected.push_back(stream.size());
@@ -221,14 +221,14 @@ TEST(StreamCutter, AnOpaqueStreamCutsByContentWhereNothingWasBefore) {
 
 TEST(StreamCutter, ZerosAreKeptWhereTheirHomeHasNoPlaceForThem) {
   const Chunker chunker(small_parameters());
-  StreamCutter cutter(chunker, key);
+  StreamCutter cutter(chunker, domain_key);
   cutter.keep_zeros(true);
   cutter.begin(nullptr, CutRule::exact);
   const Bytes zeros(1000);
   const auto cut = cutter.next(zeros, true);
   ASSERT_TRUE(cut);
   EXPECT_FALSE(cut->zero);
-  EXPECT_EQ(cut->id, chunk_id_of(key, ByteView(zeros).first(cut->length)));
+  EXPECT_EQ(cut->id, chunk_id_of(domain_key, ByteView(zeros).first(cut->length)));
 }
 
 }  // namespace

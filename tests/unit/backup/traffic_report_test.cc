@@ -13,6 +13,7 @@
 
 #include "engine/backup/file_paths.h"
 #include "engine/backup/source.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/disk_image.h"
 #include "tests/support/ntfs_image.h"
@@ -21,7 +22,7 @@
 namespace vmferry::backup {
 namespace {
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 std::string suffix_of(const test::NtfsStream& stream) {
   const std::string name = stream.name == "$I30" ? "" : stream.name;
@@ -128,7 +129,7 @@ class WrittenIndex final : public DiskLayout {
     entries_[name_key(parent, upcase_simple(entry.name), entry.name)] = encode_name(entry);
   }
   void file_index(std::uint32_t, const std::function<void(ByteView, ByteView)>& visit) override {
-    for (const auto& [key, value] : entries_) visit(key, value);
+    for (const auto& [name, value] : entries_) visit(name, value);
   }
   const disk::PartitionTable& table() const noexcept override { return table_; }
   const std::vector<LayoutVolume>& volumes() const noexcept override { return volumes_; }

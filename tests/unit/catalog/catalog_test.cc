@@ -14,26 +14,17 @@
 #include "protocol/image_map.h"
 #include "tests/support/content.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/catalog/some_point.h"
 
 namespace vmferry::catalog {
 namespace {
 
-const Uuid store = Uuid::derived(as_bytes("store"));
-const Uuid other_store = Uuid::derived(as_bytes("other store"));
-const Uuid domain = Uuid::derived(as_bytes("domain"));
-const Uuid machine = Uuid::derived(as_bytes("machine"));
+using test::domain_uuid;
+using test::some_point;
+using test::store_uuid;
 
-RestorePoint some_point(std::uint64_t number) {
-  RestorePoint point;
-  point.uuid = Uuid::random();
-  point.number = number;
-  point.machine_uuid = machine;
-  point.machine_name = "web1";
-  point.client_uuid = Uuid::derived(as_bytes("client"));
-  point.client_name = "host1";
-  point.domain_uuid = domain;
-  return point;
-}
+const Uuid other_store = Uuid::derived(as_bytes("other store"));
+const Uuid web1 = Uuid::derived(as_bytes("web1"));
 
 ChunkId id_of(ByteView bytes) { return chunk_id_of(DomainKey{}, bytes); }
 
@@ -52,9 +43,9 @@ class CatalogTest : public testing::Test {
  protected:
   std::filesystem::path file() const { return directory_ / "new/catalog.sqlite"; }
   void commit(Catalog& catalog, const RestorePoint& point, const std::vector<Bytes>& nodes = {}) {
-    const auto commit = catalog.begin_commit(domain);
+    const auto commit = catalog.begin_commit(domain_uuid);
     for (const Bytes& node : nodes) commit->node(id_of(node), node);
-    commit->finish(store, point);
+    commit->finish(store_uuid, point);
   }
   test::TemporaryDirectory directory_;
 };
@@ -66,17 +57,17 @@ TEST_F(CatalogTest, RemembersTheLastPointItsNodesAndMadeUpUuidsPerStore) {
   {
     const auto catalog = Catalog::open(file());
     commit(*catalog, some_point(1));
-    const auto commit = catalog->begin_commit(domain);
+    const auto commit = catalog->begin_commit(domain_uuid);
     commit->node(id_of(node), node);
     commit->node(id_of(node), node);  // twice is once
     commit->made_up_uuid("disk", "web1/disk0", made_up);
-    commit->finish(store, second);
+    commit->finish(store_uuid, second);
   }
   const auto catalog = Catalog::open(file());
-  EXPECT_EQ(catalog->last_point(store, machine), second);
-  EXPECT_EQ(catalog->last_point(other_store, machine), std::nullopt);
-  EXPECT_EQ(catalog->node(domain, id_of(node)), node);
-  EXPECT_EQ(catalog->node(store, id_of(node)), std::nullopt);  // another domain
+  EXPECT_EQ(catalog->last_point(store_uuid, web1), second);
+  EXPECT_EQ(catalog->last_point(other_store, web1), std::nullopt);
+  EXPECT_EQ(catalog->node(domain_uuid, id_of(node)), node);
+  EXPECT_EQ(catalog->node(store_uuid, id_of(node)), std::nullopt);  // another domain
   EXPECT_EQ(catalog->made_up_uuid("disk", "web1/disk0"), made_up);
   EXPECT_EQ(catalog->made_up_uuid("machine", "web1/disk0"), std::nullopt);
 }
@@ -84,16 +75,16 @@ TEST_F(CatalogTest, RemembersTheLastPointItsNodesAndMadeUpUuidsPerStore) {
 TEST_F(CatalogTest, ACommitThatIsNotFinishedLeavesNothing) {
   const auto catalog = Catalog::open(file());
   commit(*catalog, some_point(1));
-  const RestorePoint before = *catalog->last_point(store, machine);
+  const RestorePoint before = *catalog->last_point(store_uuid, web1);
   const Bytes node = test::random_bytes(1, 4000);
   {
-    const auto commit = catalog->begin_commit(domain);
+    const auto commit = catalog->begin_commit(domain_uuid);
     commit->node(id_of(node), node);
     commit->made_up_uuid("machine", "web1", Uuid::random());
   }
-  EXPECT_EQ(catalog->node(domain, id_of(node)), std::nullopt);
+  EXPECT_EQ(catalog->node(domain_uuid, id_of(node)), std::nullopt);
   EXPECT_EQ(catalog->made_up_uuid("machine", "web1"), std::nullopt);
-  EXPECT_EQ(catalog->last_point(store, machine), before);
+  EXPECT_EQ(catalog->last_point(store_uuid, web1), before);
   commit(*catalog, some_point(2));  // and the next one works
 }
 
@@ -104,7 +95,7 @@ TEST_F(CatalogTest, AProcessKilledInACommitLeavesNothing) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     const auto catalog = Catalog::open(file());
-    const auto commit = catalog->begin_commit(domain);
+    const auto commit = catalog->begin_commit(domain_uuid);
     for (std::uint64_t i = 0; i < 3000; ++i) {  // more than the page cache holds: pages are in the log already
       const Bytes other = test::random_bytes(100 + i, 8000);
       commit->node(id_of(other), other);
@@ -116,21 +107,21 @@ TEST_F(CatalogTest, AProcessKilledInACommitLeavesNothing) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
   const auto catalog = Catalog::open(file());
-  EXPECT_EQ(catalog->node(domain, id_of(node)), std::nullopt);
-  EXPECT_EQ(catalog->last_point(store, machine)->number, 1U);
+  EXPECT_EQ(catalog->node(domain_uuid, id_of(node)), std::nullopt);
+  EXPECT_EQ(catalog->last_point(store_uuid, web1)->number, 1U);
   commit(*catalog, some_point(2), {node});
-  EXPECT_EQ(catalog->node(domain, id_of(node)), node);
+  EXPECT_EQ(catalog->node(domain_uuid, id_of(node)), node);
 }
 
 TEST_F(CatalogTest, TwoCatalogsOfOneFileSeeEachOthersCommits) {
   const auto first = Catalog::open(file());
   const auto second = Catalog::open(file());
   const Bytes node = test::random_bytes(1, 4000);
-  EXPECT_EQ(second->node(domain, id_of(node)), std::nullopt);
+  EXPECT_EQ(second->node(domain_uuid, id_of(node)), std::nullopt);
   commit(*first, some_point(1), {node});
-  EXPECT_EQ(second->node(domain, id_of(node)), node);
+  EXPECT_EQ(second->node(domain_uuid, id_of(node)), node);
   commit(*second, some_point(2));
-  EXPECT_EQ(first->last_point(store, machine)->number, 2U);
+  EXPECT_EQ(first->last_point(store_uuid, web1)->number, 2U);
 }
 
 TEST_F(CatalogTest, TheClientsIdentityOutlivesTheCatalog) {
@@ -147,11 +138,11 @@ TEST_F(CatalogTest, TheClientsIdentityOutlivesTheCatalog) {
 TEST_F(CatalogTest, AMachineIsLockedOnceAtATimeAndOthersAreNot) {
   const auto catalog = Catalog::open(file());
   const auto second = Catalog::open(file());
-  auto lock = catalog->lock_machine(machine);
-  expect_error(ErrorCode::busy, "being backed up", [&] { second->lock_machine(machine); });
-  EXPECT_NE(second->lock_machine(store), nullptr);
+  auto lock = catalog->lock_machine(web1);
+  expect_error(ErrorCode::busy, "being backed up", [&] { second->lock_machine(web1); });
+  EXPECT_NE(second->lock_machine(store_uuid), nullptr);
   lock.reset();
-  EXPECT_NE(second->lock_machine(machine), nullptr);
+  EXPECT_NE(second->lock_machine(web1), nullptr);
 }
 
 TEST_F(CatalogTest, ALockDiesWithItsProcess) {
@@ -161,17 +152,17 @@ TEST_F(CatalogTest, ALockDiesWithItsProcess) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    const auto lock = Catalog::open(file())->lock_machine(machine);
+    const auto lock = Catalog::open(file())->lock_machine(web1);
     if (write(ready[1], "x", 1) != 1) _exit(1);
     pause();
     _exit(0);
   }
   char byte;
   ASSERT_EQ(read(ready[0], &byte, 1), 1);
-  expect_error(ErrorCode::busy, "being backed up", [&] { catalog->lock_machine(machine); });
+  expect_error(ErrorCode::busy, "being backed up", [&] { catalog->lock_machine(web1); });
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
-  EXPECT_NE(catalog->lock_machine(machine), nullptr);
+  EXPECT_NE(catalog->lock_machine(web1), nullptr);
   close(ready[0]);
   close(ready[1]);
 }
@@ -207,7 +198,7 @@ TEST_F(CatalogTest, ADamagedCatalogSaysSoAndNeverGivesOtherBytes) {
     const auto catalog = Catalog::open(file());
     for (const Bytes& node : nodes) {
       try {
-        const auto found = catalog->node(domain, id_of(node));
+        const auto found = catalog->node(domain_uuid, id_of(node));
         failed += found != node ? 1 : 0;  // the caller checks the id
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ErrorCode::damaged) << error.what();
@@ -241,9 +232,9 @@ TEST_F(CatalogTest, TrimmingKeepsEveryNodeOfTheLastPointAndDropsTheOthers) {
   const std::size_t entries = 150000;
   RestorePoint last;
   for (std::uint64_t day = 1; day <= 11; ++day) {
-    const auto commit = catalog->begin_commit(domain);
+    const auto commit = catalog->begin_commit(domain_uuid);
     last = point_with_map(day, entries, *commit);
-    commit->finish(store, last);
+    commit->finish(store_uuid, last);
   }
   sqlite::Database database = open_database(file());
   const std::int64_t before = database.number("SELECT count(*) FROM nodes");
@@ -257,7 +248,7 @@ TEST_F(CatalogTest, TrimmingKeepsEveryNodeOfTheLastPointAndDropsTheOthers) {
    public:
     explicit FromCatalog(Catalog& catalog) : catalog_(catalog) {}
     void get(std::span<const ChunkId> ids, const Use& use) override {
-      for (const ChunkId& id : ids) use(id, catalog_.node(domain, id).value());
+      for (const ChunkId& id : ids) use(id, catalog_.node(domain_uuid, id).value());
     }
     Catalog& catalog_;
   } source(*catalog);

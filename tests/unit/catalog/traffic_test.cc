@@ -11,26 +11,14 @@
 #include "engine/catalog/schema.h"
 #include "protocol/error.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/unit/catalog/some_point.h"
 
 namespace vmferry::catalog {
 namespace {
 
-const Uuid store = Uuid::derived(as_bytes("store"));
-const Uuid domain = Uuid::derived(as_bytes("domain"));
-
-RestorePoint some_point(std::uint64_t number, const std::string& name = "web1") {
-  RestorePoint point;
-  point.uuid = Uuid::random();
-  point.number = number;
-  point.machine_uuid = Uuid::derived(as_bytes(name));
-  point.machine_name = name;
-  point.client_uuid = Uuid::derived(as_bytes("client"));
-  point.client_name = "host1";
-  point.domain_uuid = domain;
-  point.taken_ms = static_cast<std::int64_t>(number) * 86'400'000;
-  point.report.sent_bytes = number * 1000;
-  return point;
-}
+using test::domain_uuid;
+using test::some_point;
+using test::store_uuid;
 
 TrafficRow row(std::string path, std::uint64_t sent, std::uint32_t volume = 2) {
   TrafficRow row;
@@ -43,7 +31,7 @@ TrafficRow row(std::string path, std::uint64_t sent, std::uint32_t volume = 2) {
 
 PointTraffic traffic_of(const RestorePoint& point, std::vector<TrafficRow> rows) {
   PointTraffic traffic;
-  traffic.point.identify(store, point);
+  traffic.point.identify(store_uuid, point);
   traffic.point.trees = {900, 0, 800, 100, 77, 60};
   traffic.point.unchanged_streams = 4711;
   traffic.point.unchanged_bytes = std::uint64_t{1} << 40;
@@ -56,9 +44,9 @@ class TrafficTest : public testing::Test {
  protected:
   std::filesystem::path file() const { return directory_ / "catalog.sqlite"; }
   static void commit(Catalog& catalog, const RestorePoint& point, const PointTraffic& traffic) {
-    const auto commit = catalog.begin_commit(domain);
+    const auto commit = catalog.begin_commit(domain_uuid);
     commit->traffic(traffic);
-    commit->finish(store, point);
+    commit->finish(store_uuid, point);
   }
   test::TemporaryDirectory directory_;
 };
@@ -101,7 +89,7 @@ TEST_F(TrafficTest, PointsAreListedNewestFirstPerNameOrAll) {
 TEST_F(TrafficTest, ABackupThatIsNotCommittedLeavesNone) {
   const auto catalog = Catalog::open(file());
   const RestorePoint point = some_point(1);
-  catalog->begin_commit(domain)->traffic(traffic_of(point, {row("/a", 1)}));
+  catalog->begin_commit(domain_uuid)->traffic(traffic_of(point, {row("/a", 1)}));
   EXPECT_TRUE(catalog->traffic_points("").empty());
 }
 
@@ -134,13 +122,13 @@ TEST_F(TrafficTest, ACatalogOfTheFirstSchemaIsMigratedAndLosesNothing) {
   const RestorePoint point = some_point(1);
   {
     const auto catalog = Catalog::open(file());
-    const auto commit = catalog->begin_commit(domain);
+    const auto commit = catalog->begin_commit(domain_uuid);
     commit->made_up_uuid("machine", "web1", point.machine_uuid);
-    commit->finish(store, point);
+    commit->finish(store_uuid, point);
   }
   open_database(file()).run("DROP TABLE traffic; PRAGMA user_version=1");
   const auto catalog = Catalog::open(file());
-  EXPECT_EQ(catalog->last_point(store, point.machine_uuid), point);
+  EXPECT_EQ(catalog->last_point(store_uuid, point.machine_uuid), point);
   EXPECT_EQ(catalog->made_up_uuid("machine", "web1"), point.machine_uuid);
   EXPECT_TRUE(catalog->traffic_points("").empty());
   EXPECT_EQ(open_database(file()).number("PRAGMA user_version"), schema_version);

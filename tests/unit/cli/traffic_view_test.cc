@@ -9,6 +9,7 @@
 #include <set>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 
 namespace vmferry::cli {
 namespace {
@@ -20,7 +21,8 @@ using catalog::TrafficRow;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t KiB = 1024, MiB = 1024 * KiB;
+using limits::KiB;
+using limits::MiB;
 
 TrafficRow row(std::string path, std::uint64_t sent, TrafficKind kind = TrafficKind::file) {
   TrafficRow row;

@@ -2,6 +2,7 @@
 
 #include "engine/crack/wof.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/unit/crack/cracked.h"
 
@@ -9,7 +10,7 @@ namespace vmferry::crack {
 namespace {
 
 using test::NtfsImage;
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 class Files : public testing::Test {
  protected:

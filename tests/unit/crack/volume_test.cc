@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/unit/crack/cracked.h"
 #include "tests/unit/crack/log_builder.h"
@@ -12,7 +13,7 @@ namespace {
 
 using test::NtfsImage;
 using test::TemporaryDirectory;
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 std::vector<StreamRun> runs_by_library(const NtfsImage& image, std::string_view path, std::string_view stream = {}) {
   std::vector<StreamRun> runs;

@@ -8,36 +8,16 @@
 #include "protocol/delta/sum_kernel.h"
 #include "protocol/limits.h"
 #include "tests/support/content.h"
+#include "tests/unit/delta/basis.h"
 #include "tests/unit/delta/librsync_judge.h"
 
 namespace vmferry::delta {
 namespace {
 
-constexpr SignatureParameters parameters{512, 6};
-
-struct Basis {
-  std::vector<Bytes> signatures;
-  std::vector<BasisPart> parts;
-  Bytes content;
-
-  void add(ByteView chunk, std::optional<std::int64_t> expected_at, SignatureParameters with = parameters) {
-    signatures.push_back(make_signature(chunk, with));
-    parts.push_back({parse_signature(signatures.back()), expected_at});
-    content.insert(content.end(), chunk.begin(), chunk.begin() + parts.back().signature.basis_bytes());
-  }
-};
-
-Bytes join(std::initializer_list<ByteView> pieces) {
-  Bytes all;
-  for (const ByteView piece : pieces) all.insert(all.end(), piece.begin(), piece.end());
-  return all;
-}
-
-std::vector<Copy> match(ByteView content, const Basis& basis) {
-  Matcher matcher;
-  const auto copies = matcher.match(content, basis.parts);
-  return {copies.begin(), copies.end()};
-}
+using test::Basis;
+using test::coarse;
+using test::join;
+using test::match;
 
 // What holds for any match: ascending, disjoint, joined, in range, and true.
 void expect_right(ByteView content, const Basis& basis, const std::vector<Copy>& copies) {
@@ -66,7 +46,7 @@ std::size_t copied(const std::vector<Copy>& copies) {
 TEST(Matcher, IdenticalContentIsOneCopy) {
   const Bytes content = test::random_bytes(1, 200 * 512);
   for (const auto expected : {std::optional<std::int64_t>(0), std::optional<std::int64_t>()}) {
-    Basis basis;
+    Basis basis(coarse);
     basis.add(content, expected);
     EXPECT_EQ(match(content, basis), (std::vector<Copy>{{0, 0, 200 * 512}}));
   }
@@ -75,7 +55,7 @@ TEST(Matcher, IdenticalContentIsOneCopy) {
 TEST(Matcher, AnInsertedByteCostsLessThanTwoBlocks) {
   const Bytes old = test::random_bytes(2, 200 * 512);
   const Bytes content = join({ByteView(old).first(50000), as_bytes("x"), ByteView(old).subspan(50000)});
-  Basis basis;
+  Basis basis(coarse);
   basis.add(old, 0);
   const auto copies = match(content, basis);
   expect_right(content, basis, copies);
@@ -90,7 +70,7 @@ TEST(Matcher, PagesThatChangedInPlaceAreTheOnlyLiterals) {
     const Bytes fresh = test::random_bytes(1000 + page, 4096);
     std::ranges::copy(fresh, content.begin() + static_cast<std::ptrdiff_t>(page * 4096));
   }
-  Basis basis;
+  Basis basis(coarse);
   basis.add(old, 0);
   const auto copies = match(content, basis);
   expect_right(content, basis, copies);
@@ -105,7 +85,7 @@ TEST(Matcher, PartsMayLieOutsideAndOverEachOther) {
     for (std::int64_t i = 0; i < 10240; ++i)
       if (shift > -20000 && shift < 30000 && shift + i >= 0 && shift + i < 20000)
         chunk[static_cast<std::size_t>(i)] = content[static_cast<std::size_t>(shift + i)];
-    Basis basis;
+    Basis basis(coarse);
     basis.add(chunk, shift);
     basis.add(ByteView(content).first(10000), 0);
     basis.add(ByteView(content).subspan(7000, 9000), 7000);
@@ -119,7 +99,7 @@ TEST(Matcher, PartsOfDifferentBlockLengthsWorkTogether) {
   const Bytes a = test::random_bytes(6, 30000);
   const Bytes b = test::random_bytes(7, 30000);
   const Bytes c = test::random_bytes(8, 30000);
-  Basis basis;
+  Basis basis(coarse);
   basis.add(a, std::nullopt, {1024, 8});
   basis.add(b, 0, {64, 4});
   basis.add(c, std::nullopt, {777, 32});
@@ -133,7 +113,7 @@ TEST(Matcher, OfEqualBlocksTheOneThatContinuesTheLastCopyIsTaken) {
   const Bytes repeated(512, std::byte{0x11});
   const Bytes before = test::random_bytes(9, 2048);
   const Bytes after = test::random_bytes(10, 2048);
-  Basis basis;
+  Basis basis(coarse);
   basis.add(join({repeated, after, before, repeated, after}), std::nullopt);
   const Bytes content = join({before, repeated, after});
   EXPECT_EQ(match(content, basis), (std::vector<Copy>{{0, 512 + 2048, 2048 + 512 + 2048}}));
@@ -151,7 +131,7 @@ TEST(Matcher, FindsAtLeastWhatLibrsyncFinds) {
       const Bytes fresh = test::random_bytes(random.next(), random.below(300));
       content.insert(content.end(), fresh.begin(), fresh.end());
     }
-    Basis basis;
+    Basis basis(coarse);
     basis.add(old, std::nullopt, {512, 12});
     const auto copies = match(content, basis);
     expect_right(content, basis, copies);
@@ -170,7 +150,7 @@ TEST(Matcher, ContentMadeToBeSlowIsNot) {
   for (std::size_t entry = 12; entry < lying.size(); entry += 8) lying[entry + 4] ^= static_cast<std::byte>(1 + entry % 251);
   const auto started = std::chrono::steady_clock::now();
   for (const Bytes* content : std::initializer_list<const Bytes*>{&zeros, &period}) {
-    Basis basis;
+    Basis basis(coarse);
     basis.add(ByteView(*content).subspan(1, limits::chunk_size_max), std::nullopt, {64, 6});
     basis.add(Bytes(512), std::nullopt, {512, 6});
     expect_right(*content, basis, match(*content, basis));
@@ -185,7 +165,7 @@ TEST(Matcher, ContentMadeToBeSlowIsNot) {
 TEST(Matcher, RefusesMoreThanADeltaMayHave) {
   Matcher matcher;
   EXPECT_THROW(matcher.match(Bytes(limits::delta_content_max + 1), {}), std::logic_error);
-  const Bytes signature = make_signature(Bytes(limits::chunk_size_max), parameters);
+  const Bytes signature = make_signature(Bytes(limits::chunk_size_max), coarse);
   const std::vector<BasisPart> five(5, BasisPart{parse_signature(signature), std::nullopt});
   EXPECT_THROW(matcher.match({}, five), std::logic_error);
   EXPECT_TRUE(matcher.match({}, std::span(five).first(4)).empty());

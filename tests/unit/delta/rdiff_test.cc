@@ -98,8 +98,8 @@ TEST_P(Rdiff, AppliesOurDeltaOfItsSignature) {
 INSTANTIATE_TEST_SUITE_P(Parameters, Rdiff,
                          testing::Values(SignatureParameters{512, 6}, SignatureParameters{1024, 8},
                                          SignatureParameters{64, 12}, SignatureParameters{4096, 32}),
-                         [](const auto& parameters) {
-                           return std::to_string(parameters.param.block_bytes) + "x" + std::to_string(parameters.param.strong_bytes);
+                         [](const auto& tried) {
+                           return std::to_string(tried.param.block_bytes) + "x" + std::to_string(tried.param.strong_bytes);
                          });
 
 }  // namespace

@@ -7,42 +7,20 @@
 
 #include "protocol/delta/matcher.h"
 #include "tests/support/content.h"
+#include "tests/unit/delta/basis.h"
 
 namespace vmferry::delta {
 namespace {
 
-constexpr SignatureParameters fine{512, 6, 64};
-constexpr SignatureParameters coarse{512, 6, 0};
-
-struct Basis {
-  std::vector<Bytes> signatures;
-  std::vector<BasisPart> parts;
-  Bytes content;
-
-  std::uint32_t add(ByteView chunk, std::optional<std::int64_t> expected_at, SignatureParameters with = fine) {
-    const auto from = static_cast<std::uint32_t>(content.size());
-    signatures.push_back(make_signature(chunk, with));
-    parts.push_back({parse_signature(signatures.back()), expected_at});
-    content.insert(content.end(), chunk.begin(), chunk.begin() + parts.back().signature.basis_bytes());
-    return from;
-  }
-};
-
-Bytes join(std::initializer_list<ByteView> pieces) {
-  Bytes all;
-  for (const ByteView piece : pieces) all.insert(all.end(), piece.begin(), piece.end());
-  return all;
-}
+using test::Basis;
+using test::coarse;
+using test::fine;
+using test::join;
+using test::match;
 
 Bytes with_flipped(Bytes bytes, std::initializer_list<std::size_t> places) {
   for (const std::size_t at : places) bytes[at] ^= std::byte{0x5a};
   return bytes;
-}
-
-std::vector<Copy> match(ByteView content, const Basis& basis) {
-  Matcher matcher;
-  const auto copies = matcher.match(content, basis.parts);
-  return {copies.begin(), copies.end()};
 }
 
 std::vector<Copy> refined(ByteView content, const Basis& basis, std::vector<Copy> copies) {
@@ -81,7 +59,7 @@ Bytes collision_with(ByteView block) {
 TEST(Refine, AnUpdateOfAFewBytesCostsItsFineBlock) {
   const Bytes old = test::random_bytes(1, 20 * 512);
   const Bytes content = with_flipped(old, {5 * 512 + 200, 5 * 512 + 203});
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   const std::vector<Copy> expected = {{0, 0, 5 * 512 + 192}, {5 * 512 + 256, 5 * 512 + 256, 15 * 512 - 256}};
   EXPECT_EQ(match(content, basis), expected);
@@ -90,7 +68,7 @@ TEST(Refine, AnUpdateOfAFewBytesCostsItsFineBlock) {
 TEST(Refine, UpdatesThatCrossFineBlocksCostBoth) {
   const Bytes old = test::random_bytes(2, 20 * 512);
   const Bytes content = with_flipped(old, {5 * 512 + 255, 5 * 512 + 256, 9 * 512, 11 * 512 - 1});
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   const auto copies = match(content, basis);
   expect_true(content, basis, copies);
@@ -104,7 +82,7 @@ TEST(Refine, GoesByTheDistanceOfTheCopiesBesideTheGap) {
   const Bytes old = test::random_bytes(3, 20 * 512);
   const Bytes content = join({test::random_bytes(4, 1001), with_flipped(old, {5 * 512 + 200})});
   for (const auto expected : {std::optional<std::int64_t>(0), std::optional<std::int64_t>()}) {
-    Basis basis;
+    Basis basis(fine);
     basis.add(old, expected);
     const std::vector<Copy> copies = {{1001, 0, 5 * 512 + 192}, {1001 + 5 * 512 + 256, 5 * 512 + 256, 15 * 512 - 256}};
     EXPECT_EQ(match(content, basis), copies);
@@ -113,7 +91,7 @@ TEST(Refine, GoesByTheDistanceOfTheCopiesBesideTheGap) {
 
 TEST(Refine, AChunksShortTailIsCopiedToo) {
   const Bytes old = test::random_bytes(5, 10 * 512 + 3 * 64 + 7);
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   EXPECT_EQ(match(old, basis), (std::vector<Copy>{{0, 0, static_cast<std::uint32_t>(old.size())}}));
   // Its last seven bytes changed: only these are literal.
@@ -130,14 +108,14 @@ TEST(Refine, AChunksShortTailIsCopiedToo) {
 
 TEST(Refine, AChunkShorterThanABlockIsFoundWhereItIsExpected) {
   const Bytes old = test::random_bytes(6, 300);
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   EXPECT_EQ(match(old, basis), (std::vector<Copy>{{0, 0, 300}}));
   EXPECT_EQ(match(with_flipped(old, {130}), basis), (std::vector<Copy>{{0, 0, 128}, {192, 192, 108}}));
-  Basis tiny;
+  Basis tiny(fine);
   tiny.add(ByteView(old).first(5), 0);
   EXPECT_TRUE(match(ByteView(old).first(5), tiny).empty());  // one fine block alone
-  Basis nothing;
+  Basis nothing(fine);
   nothing.add({}, 0);
   EXPECT_TRUE(match(old, nothing).empty());
 }
@@ -146,7 +124,7 @@ TEST(Refine, OneFineBlockThatAgreesAloneIsNotBelieved) {
   const Bytes old = test::random_bytes(7, 512);
   Bytes content = test::random_bytes(8, 512);
   std::ranges::copy(collision_with(ByteView(old).subspan(192, 64)), content.begin() + 192);
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   EXPECT_TRUE(match(content, basis).empty());
   // Not even if it is right.
@@ -157,7 +135,7 @@ TEST(Refine, OneFineBlockThatAgreesAloneIsNotBelieved) {
 TEST(Refine, TwoInARowAreBelievedAndTheIdIsTheJudge) {
   const Bytes old = test::random_bytes(9, 512);
   Bytes content = test::random_bytes(10, 512);
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, 0);
   std::ranges::copy(ByteView(old).subspan(192, 128), content.begin() + 192);
   EXPECT_EQ(match(content, basis), (std::vector<Copy>{{192, 192, 128}}));
@@ -174,14 +152,14 @@ TEST(Refine, OneBesideACopyIsBelievedOnlyAtItsDistance) {
     std::ranges::copy(ByteView(old).subspan(at, 64), some.begin() + static_cast<std::ptrdiff_t>(at));
     return some;
   };
-  Basis basis;
+  Basis basis(fine);
   basis.add(old, std::nullopt);
   EXPECT_EQ(match(kept(512), basis), (std::vector<Copy>{{0, 0, 576}, {1024, 1024, 512}}));
   EXPECT_EQ(match(kept(960), basis), (std::vector<Copy>{{0, 0, 512}, {960, 960, 576}}));
   EXPECT_EQ(match(kept(704), basis), (std::vector<Copy>{{0, 0, 512}, {1024, 1024, 512}}));
 
   // Another part says that the gap is its own: one block of it beside the copies is at another distance than they are.
-  Basis both;
+  Basis both(fine);
   both.add(old, std::nullopt);
   const Bytes other = test::random_bytes(13, 512);
   both.add(other, 512);
@@ -198,7 +176,7 @@ TEST(Refine, OneBesideACopyIsBelievedOnlyAtItsDistance) {
 TEST(Refine, AGapIsFilledFromBothSides) {
   const Bytes a = test::random_bytes(14, 1024);
   const Bytes b = test::random_bytes(15, 1024);
-  Basis basis;
+  Basis basis(fine);
   const std::uint32_t a_from = basis.add(a, std::nullopt);
   const std::uint32_t b_from = basis.add(b, std::nullopt);
   const Bytes content = join({ByteView(a).first(640), as_bytes("something between"), ByteView(b).subspan(384)});
@@ -210,11 +188,11 @@ TEST(Refine, PartsWithoutFineSumsStandBesidePartsWithThem) {
   const Bytes a = test::random_bytes(16, 1300);
   const Bytes b = test::random_bytes(17, 1300);
   const Bytes content = with_flipped(join({a, b}), {700, 1300 + 700});
-  Basis without;
+  Basis without(fine);
   without.add(a, 0, coarse);
   EXPECT_EQ(refined(content, without, {{0, 0, 512}}), (std::vector<Copy>{{0, 0, 512}}));
   for (const bool fine_first : {true, false}) {
-    Basis basis;
+    Basis basis(fine);
     basis.add(a, 0, fine_first ? fine : coarse);  // coarse: its last 276 bytes are not in the basis
     const std::uint32_t b_from = basis.add(b, 1300, fine_first ? coarse : fine);
     EXPECT_EQ(b_from, fine_first ? 1300U : 1024U);
@@ -232,7 +210,7 @@ TEST(Refine, PartsWithoutFineSumsStandBesidePartsWithThem) {
 TEST(Refine, RunsEndWhereFineSumsDo) {
   const Bytes old = test::random_bytes(18, 3 * 512);
   const Bytes content = with_flipped(old, {600, 1000, 511, 1100});
-  Basis basis;
+  Basis basis(fine);
   basis.add(ByteView(old).first(512), 0, fine);
   basis.add(ByteView(old).subspan(512, 512), 512, coarse);
   basis.add(ByteView(old).subspan(1024), 1024, fine);
@@ -244,7 +222,7 @@ TEST(Refine, RunsEndWhereFineSumsDo) {
 TEST(Refine, PartsMayHaveDifferentFineBlocks) {
   const Bytes old = test::random_bytes(19, 3000);
   const Bytes content = with_flipped(old, {200, 1100, 2100});
-  Basis basis;
+  Basis basis(fine);
   basis.add(ByteView(old).first(1000), 0, {512, 6, 64});
   basis.add(ByteView(old).subspan(1000, 1000), 1000, {1024, 6, 128});
   basis.add(ByteView(old).subspan(2000), 2000, {64, 4, 16});
@@ -255,7 +233,7 @@ TEST(Refine, PartsMayHaveDifferentFineBlocks) {
 // The second part's first fine block is at no multiple of the first's: a run goes on over the seam all the same.
 TEST(Refine, ARunGoesOnFromPartToPart) {
   const Bytes old = test::random_bytes(20, 210);
-  Basis basis;
+  Basis basis(fine);
   basis.add(ByteView(old).first(77), 0);
   basis.add(ByteView(old).subspan(77), 77);
   EXPECT_EQ(match(old, basis), (std::vector<Copy>{{0, 0, 210}}));
@@ -274,7 +252,7 @@ TEST(Refine, PartsExpectedBeforeTheBeginningOrPastTheEnd) {
         chunk[static_cast<std::size_t>(i)] = content[static_cast<std::size_t>(shift + i)];
         ++right;
       }
-    Basis basis;
+    Basis basis(fine);
     basis.add(chunk, shift);
     const auto copies = match(content, basis);
     expect_true(content, basis, copies);
@@ -296,7 +274,7 @@ TEST(Refine, LeavesTheCopiesThatAreThereAndKeepsItsBounds) {
     for (std::uint64_t changes = random.below(6); changes != 0; --changes)
       content[random.below(content.size())] ^= std::byte{1};
     if (random.below(3) == 0) content.resize(random.size_between(1, 7000));
-    Basis basis;
+    Basis basis(fine);
     for (std::size_t at = 0; at < old.size();) {
       const std::size_t length = std::min<std::size_t>(old.size() - at, random.size_between(1, 2000));
       constexpr std::uint16_t fine_lengths[] = {0, 16, 64, 100, 4096};
@@ -331,7 +309,7 @@ TEST(Refine, LeavesTheCopiesThatAreThereAndKeepsItsBounds) {
 }
 
 TEST(Refine, OfNothingIsNothing) {
-  Basis basis;
+  Basis basis(fine);
   EXPECT_TRUE(refined({}, basis, {}).empty());
   basis.add(test::random_bytes(24, 1000), 0);
   EXPECT_TRUE(refined({}, basis, {}).empty());

@@ -4,13 +4,14 @@
 
 #include <random>
 
+#include "protocol/limits.h"
 #include "tests/unit/disk/disk_model.h"
 #include "tests/unit/disk/images.h"
 
 namespace vmferry::disk::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using limits::MiB;
 
 class BadInput : public ::testing::Test {
  protected:

@@ -7,13 +7,14 @@
 
 #include <thread>
 
+#include "protocol/limits.h"
 #include "tests/unit/disk/disk_model.h"
 #include "tests/unit/disk/images.h"
 
 namespace vmferry::disk::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using limits::MiB;
 
 class DiskFiles : public ::testing::Test {
  protected:

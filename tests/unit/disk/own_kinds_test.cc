@@ -3,13 +3,14 @@
 
 #include <algorithm>
 
+#include "protocol/limits.h"
 #include "tests/unit/disk/disk_model.h"
 #include "tests/unit/disk/images.h"
 
 namespace vmferry::disk::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using limits::MiB;
 
 std::string line(std::uint64_t bytes, std::string_view rest) {
   return "RW " + std::to_string(bytes / 512) + ' ' + std::string(rest) + '\n';

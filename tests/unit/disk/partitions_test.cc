@@ -1,4 +1,5 @@
 #include "engine/disk/partitions.h"
+#include "protocol/limits.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 namespace vmferry::disk::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using limits::MiB;
 
 class MemoryDisk final : public Disk {
  public:

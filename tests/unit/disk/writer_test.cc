@@ -7,12 +7,13 @@
 
 #include "engine/disk/disk_writer.h"
 #include "engine/disk/libvmdk_reader.h"
+#include "protocol/limits.h"
 #include "tests/unit/disk/disk_model.h"
 
 namespace vmferry::disk::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using limits::MiB;
 
 // Writes the model as a restore would: in order, in pieces of any length, some zeros left out.
 void write_disk(DiskWriter& writer, ByteView model, std::uint32_t seed) {

@@ -8,6 +8,8 @@
 #include "protocol/error.h"
 #include "protocol/link/rate_limit.h"
 #include "tests/support/content.h"
+#include "tests/support/error_of.h"
+#include "tests/support/transport_text.h"
 #include "tests/unit/link/raw_line.h"
 #include "tests/unit/link/switchboard.h"
 
@@ -15,34 +17,11 @@ namespace vmferry::link {
 namespace {
 
 using namespace std::chrono_literals;
+using test::error_of;
 using test::LinkTarget;
+using test::receive;
+using test::send;
 using test::Switchboard;
-
-void send(Transport& transport, std::string_view text) {
-  const std::array<ByteView, 1> parts = {as_bytes(text)};
-  transport.send(parts);
-}
-
-std::string receive(Transport& transport, std::size_t count) {
-  std::string text(count, '\0');
-  std::size_t have = 0;
-  while (have < count) {
-    const std::size_t more = transport.receive(std::as_writable_bytes(std::span(text)).subspan(have));
-    if (more == 0) break;
-    have += more;
-  }
-  text.resize(have);
-  return text;
-}
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
 
 // The sentences for a person, as they come.
 class Notes {

@@ -7,6 +7,7 @@
 #include "protocol/error.h"
 #include "tests/support/cutting_transport.h"
 #include "tests/support/delayed_transport.h"
+#include "tests/support/transport_text.h"
 #include "tests/unit/link/switchboard.h"
 
 namespace vmferry::link {
@@ -14,6 +15,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using test::LinkTarget;
+using test::receive;
+using test::send;
 using test::Switchboard;
 
 LinkOptions early_options() {
@@ -24,23 +27,6 @@ LinkOptions early_options() {
   options.first_patience = 60s;
   options.begin_early = true;
   return options;
-}
-
-void send(Transport& transport, std::string_view text) {
-  const std::array<ByteView, 1> parts = {as_bytes(text)};
-  transport.send(parts);
-}
-
-std::string receive(Transport& transport, std::size_t count_max) {
-  std::string text(count_max, '\0');
-  std::size_t have = 0;
-  while (have < count_max) {
-    const std::size_t more = transport.receive(std::as_writable_bytes(std::span(text)).subspan(have));
-    if (more == 0) break;
-    have += more;
-  }
-  text.resize(have);
-  return text;
 }
 
 // Answers one question, then reads to the end; what it read. It ends what it sends once `may_end`.

@@ -172,9 +172,9 @@ TEST(Windows, WhateverHappensBetweenThemTheStreamIsTheSame) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     test::Random random(seed);
     PagePool send_pool, receive_pool;
-    const std::size_t window_bytes = random.size_between(window_bytes_min, 600'000);
+    const std::size_t some_window = random.size_between(window_bytes_min, 600'000);
     SendWindow sending(send_pool, random.size_between(window_bytes_min, 600'000));
-    ReceiveWindow receiving(receive_pool, window_bytes);
+    ReceiveWindow receiving(receive_pool, some_window);
     const Bytes content = test::random_bytes(seed, random.size_between(1, 1'000'000));
     const std::size_t piece_max = random.size_between(1000, page_bytes);
     struct Flying {

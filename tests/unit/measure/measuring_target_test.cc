@@ -7,6 +7,7 @@
 #include "engine/measure/measuring_target.h"
 #include "engine/measure/nights.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "target-server/receive/serve_session.h"
 #include "target-server/store/store.h"
 #include "tests/support/content.h"
@@ -18,7 +19,8 @@ namespace vmferry::measure {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::size_t KiB = 1 << 10, MiB = 1 << 20;
+using limits::KiB;
+using limits::MiB;
 
 class Disks {
  public:

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "engine/measure/rsync_model.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/process.h"
 #include "tests/support/temporary_directory.h"
@@ -13,7 +14,8 @@ namespace vmferry::measure {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::size_t KiB = 1 << 10, MiB = 1 << 20;
+using limits::KiB;
+using limits::MiB;
 
 void write_file(const fs::path& file, ByteView content, std::uint64_t size = 0) {
   std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(content.data()),

@@ -11,7 +11,7 @@
 namespace vmferry {
 namespace {
 
-const DomainKey key{};
+const DomainKey domain_key{};
 
 Bytes random_bytes(std::size_t length, unsigned seed) {
   std::mt19937 random(seed);
@@ -28,14 +28,14 @@ Bytes text_bytes(std::size_t length) {
 
 Bytes frame_of(const std::vector<Bytes>& chunks) {
   FrameBuilder builder(3);
-  for (const Bytes& chunk : chunks) builder.add(chunk_id_of(key, chunk), chunk);
+  for (const Bytes& chunk : chunks) builder.add(chunk_id_of(domain_key, chunk), chunk);
   return builder.finish();
 }
 
 std::vector<Bytes> chunks_of(ByteView frame) {
   std::vector<Bytes> chunks;
   FrameDecoder decoder;
-  decoder.decode_verified(parse_frame(frame), key,
+  decoder.decode_verified(parse_frame(frame), domain_key,
                           [&](const ChunkId&, ByteView content) {
                             chunks.emplace_back(content.begin(), content.end());
                           });
@@ -76,12 +76,12 @@ TEST(Frame, IsPlainWhereZstdDoesNotPay) {
 
 TEST(Frame, BuilderIsEmptyAgainAfterFinish) {
   FrameBuilder builder(3);
-  builder.add(chunk_id_of(key, text_bytes(10)), text_bytes(10));
+  builder.add(chunk_id_of(domain_key, text_bytes(10)), text_bytes(10));
   EXPECT_EQ(builder.content_bytes(), 10U);
   const Bytes first = builder.finish();
   EXPECT_TRUE(builder.empty());
   EXPECT_EQ(builder.content_bytes(), 0U);
-  builder.add(chunk_id_of(key, text_bytes(10)), text_bytes(10));
+  builder.add(chunk_id_of(domain_key, text_bytes(10)), text_bytes(10));
   EXPECT_EQ(builder.finish(), first);
 }
 
@@ -90,7 +90,7 @@ TEST(Frame, BuiltWhereItsContentLiesItIsTheSame) {
     std::vector<FrameChunk> directory;
     Bytes content;
     for (const Bytes& chunk : chunks) {
-      directory.push_back({chunk_id_of(key, chunk), static_cast<std::uint32_t>(chunk.size())});
+      directory.push_back({chunk_id_of(domain_key, chunk), static_cast<std::uint32_t>(chunk.size())});
       content.insert(content.end(), chunk.begin(), chunk.end());
     }
     FrameBuilder builder(3);
@@ -180,13 +180,13 @@ TEST(Frame, PayloadOfAnotherLengthThanTheDirectorySaysIsRefused) {
 
 TEST(Frame, AChunkUnderAnotherIdIsNotHandedOut) {
   FrameBuilder builder(3);
-  builder.add(chunk_id_of(key, text_bytes(50)), text_bytes(50));
-  builder.add(chunk_id_of(key, text_bytes(51)), text_bytes(52));
+  builder.add(chunk_id_of(domain_key, text_bytes(50)), text_bytes(50));
+  builder.add(chunk_id_of(domain_key, text_bytes(51)), text_bytes(52));
   const Bytes frame = builder.finish();
   FrameDecoder decoder;
   int handed_out = 0;
   EXPECT_EQ(code_of([&] {
-              decoder.decode_verified(parse_frame(frame), key, [&](const ChunkId&, ByteView) { ++handed_out; });
+              decoder.decode_verified(parse_frame(frame), domain_key, [&](const ChunkId&, ByteView) { ++handed_out; });
             }),
             ErrorCode::damaged);
   EXPECT_EQ(handed_out, 1);

@@ -6,13 +6,14 @@
 #include "engine/disk/vmx.h"
 #include "point_maker.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/process.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 class DiskRestore : public testing::Test {
  protected:

@@ -6,6 +6,7 @@
 
 #include "point_maker.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/ntfs_image.h"
 
@@ -13,7 +14,7 @@ namespace vmferry::restore {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 constexpr std::uint64_t volume_bytes = 48 * MiB;
 
 class FileRestoreTest : public testing::Test {

@@ -9,11 +9,11 @@
 namespace vmferry::restore {
 namespace {
 
-const DomainKey key{};
+const DomainKey domain_key{};
 
 TEST(HostileTree, ANodeThatIsNamedAgainAndAgainEndsASweep) {
   test::MemoryChunks chunks;
-  const TreeRoot root = test::tangled_tree(chunks, key, 4, 60);
+  const TreeRoot root = test::tangled_tree(chunks, domain_key, 4, 60);
   std::size_t visited = 0;
   const KeyRange all{Bytes(8, std::byte{0}), Bytes(8, std::byte{0xff})};
   try {
@@ -27,7 +27,7 @@ TEST(HostileTree, ANodeThatIsNamedAgainAndAgainEndsASweep) {
 
 TEST(HostileTree, ANodeThatIsNamedAgainAndAgainIsDamageAndIsNotWalked) {
   test::MemoryChunks chunks;
-  const TreeRoot root = test::tangled_tree(chunks, key, 4, 60);
+  const TreeRoot root = test::tangled_tree(chunks, domain_key, 4, 60);
   std::size_t visited = 0, damage = 0;
   check_tree(root, chunks, [&](const TreeEntry&) { ++visited; }, [&](const std::string&) { ++damage; });
   EXPECT_LE(visited, 1U);

@@ -8,20 +8,20 @@
 
 #include "point_maker.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/breaking_transport.h"
 #include "tests/support/content.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t KiB = 1 << 10;
-constexpr std::uint64_t disk_bytes = 3072 * KiB + 512;
-constexpr std::uint64_t frame_bytes = TestTarget::frame_bytes_max + 4096;
+using limits::KiB;
+constexpr std::uint64_t interrupted_disk_bytes = 3072 * KiB + 512;
 constexpr unsigned cuts_min = 100;
 
 class InterruptedRestore : public testing::Test {
  protected:
-  InterruptedRestore() : image_(disk_bytes) {
+  InterruptedRestore() : image_(interrupted_disk_bytes) {
     const auto put = [&](std::uint64_t offset, const Bytes& content) {
       std::ranges::copy(content, image_.begin() + static_cast<std::ptrdiff_t>(offset));
     };
@@ -92,12 +92,13 @@ TEST_F(InterruptedRestore, AtAHundredPlacesNothingThatCameComesAgain) {
       ASSERT_LT(cuts_here, 200u);
     }
     ASSERT_TRUE(bytes_of(output()) == image_) << "disk " << disks;
-    EXPECT_LE(received, whole + cuts_here * (frame_bytes + map_only)) << "disk " << disks << ", cuts " << cuts_here;
+    EXPECT_LE(received, whole + cuts_here * (TestTarget::sent_frame_bytes_max + map_only))
+        << "disk " << disks << ", cuts " << cuts_here;
     std::filesystem::remove(output());
     cuts += cuts_here;
     ++disks;
     all += received;
-    all_bound += whole + cuts_here * (frame_bytes + map_only);
+    all_bound += whole + cuts_here * (TestTarget::sent_frame_bytes_max + map_only);
   }
   RecordProperty("cuts", static_cast<int>(cuts));
   RecordProperty("disks", static_cast<int>(disks));
@@ -116,7 +117,7 @@ TEST_F(InterruptedRestore, WhatCameIsWrittenThoughWhatLiesBeforeItDidNotCome) {
   constexpr std::uint64_t came = 1024 * KiB;
   ASSERT_EQ(received_to_the_end(came), 0u);
   const RestoreResult result = restore_machine(point_, output(), options_, target_.session(), no_events, not_cancelled);
-  EXPECT_GE(result.reused_bytes, came - frame_bytes - 20'000);
+  EXPECT_GE(result.reused_bytes, came - TestTarget::sent_frame_bytes_max - 20'000);
   EXPECT_TRUE(bytes_of(output()) == image_);
 }
 
@@ -155,7 +156,7 @@ TEST_F(InterruptedRestore, OneThatIsCancelledKeepsWhatCame) {
     }
   }
   const RestoreResult result = restore_machine(point_, output(), options_, target_.session(), no_events, not_cancelled);
-  EXPECT_GE(result.reused_bytes, came - frame_bytes - 20'000);
+  EXPECT_GE(result.reused_bytes, came - TestTarget::sent_frame_bytes_max - 20'000);
   EXPECT_TRUE(bytes_of(output()) == image_);
 }
 

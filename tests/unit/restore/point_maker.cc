@@ -35,7 +35,7 @@ struct Gathered final : crack::VolumeSink {
   void done(const crack::VolumeTotals&) override {}
 };
 
-crack::VolumeBytes volume_bytes(const std::filesystem::path& image, ByteRange range) {
+crack::VolumeBytes bytes_of_volume(const std::filesystem::path& image, ByteRange range) {
   crack::VolumeBytes bytes;
   bytes.size_bytes = range.length;
   bytes.read = [file = std::make_shared<std::ifstream>(image, std::ios::binary), range](std::uint64_t offset,
@@ -184,7 +184,7 @@ PointVolume TestTarget::make_volume(const std::filesystem::path& image, const Vo
   volume.cracked = spec.cracked;
   if (!spec.cracked) return volume;
   Gathered gathered;
-  crack::crack_volume(volume_bytes(image, spec.range), {}, gathered);
+  crack::crack_volume(bytes_of_volume(image, spec.range), {}, gathered);
   volume.file_system = "ntfs";
   volume.cluster_bytes = gathered.facts.cluster_bytes;
   volume.mft_record_bytes = gathered.facts.mft_record_bytes;

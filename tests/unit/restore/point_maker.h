@@ -49,6 +49,7 @@ class TestTarget {
   // A point of a machine with these disks; add files and write it with add().
   RestorePoint make_point(const std::vector<DiskSpec>& disks);
   static constexpr std::size_t frame_bytes_max = 256 << 10;  // content of one
+  static constexpr std::uint64_t sent_frame_bytes_max = frame_bytes_max + 4096;  // with its head
   PointFile make_file(const std::string& name, std::string_view text);
   RestorePoint add(RestorePoint point);
   target::TargetSession& session() { return *session_; }

@@ -11,18 +11,18 @@
 
 #include "point_maker.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/breaking_transport.h"
 #include "tests/support/content.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t MiB = 1 << 20;
-constexpr std::uint64_t disk_bytes = 12 * MiB + 512;
+using limits::MiB;
+constexpr std::uint64_t resumed_disk_bytes = 12 * MiB + 512;
 // Four chunks that lie in four places each, one of them all zeros, as those of fragmented files do.
 constexpr std::uint64_t fragments_begin = MiB, fragment_bytes = 3 * 4096, fragmented_bytes = 16 * fragment_bytes;
 // What is lost where a line breaks: the frame that had not come whole.
-constexpr std::uint64_t frame_bytes = TestTarget::frame_bytes_max + 4096;
 // A restore's whole map, and what its session says beside: less than the smallest frame of data that there is here.
 constexpr std::uint64_t overhead_bytes = 20'000;
 
@@ -35,7 +35,7 @@ class ResumedRestore : public testing::Test {
  protected:
   // Data that does not compress, text, long and short zeros between.
   Bytes make_image(std::uint64_t seed) {
-    Bytes image(disk_bytes);
+    Bytes image(resumed_disk_bytes);
     const auto put = [&](std::uint64_t offset, const Bytes& content) {
       std::ranges::copy(content, image.begin() + static_cast<std::ptrdiff_t>(offset));
     };
@@ -101,7 +101,7 @@ TEST_F(ResumedRestore, WhateverIsLeftOfAnInterruptedOneTheDiskIsEqualInTheEnd) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     test::Random random(seed);
     Bytes left = expected;
-    left.resize(random.below(3) == 0 ? random.below(disk_bytes) : disk_bytes + random.below(2) * 5000);
+    left.resize(random.below(3) == 0 ? random.below(resumed_disk_bytes) : resumed_disk_bytes + random.below(2) * 5000);
     std::uint64_t damaged = expected.size() - std::min(expected.size(), left.size()) + fragmented_bytes;
     const std::uint64_t places = random.below(12);
     for (std::uint64_t i = places; i > 0 && !left.empty(); --i) {
@@ -120,7 +120,8 @@ TEST_F(ResumedRestore, WhateverIsLeftOfAnInterruptedOneTheDiskIsEqualInTheEnd) {
     ASSERT_TRUE(bytes_of(out) == expected) << "seed " << seed;
     EXPECT_EQ(result.reused_bytes + result.written_bytes, point.disks[0].bytes.data);
     EXPECT_LE(result.written_bytes, damaged);
-    EXPECT_LE(result.received_bytes, result.written_bytes + frame_bytes * 2 * (places + 1) + overhead_bytes);
+    EXPECT_LE(result.received_bytes,
+              result.written_bytes + TestTarget::sent_frame_bytes_max * 2 * (places + 1) + overhead_bytes);
     EXPECT_FALSE(std::filesystem::exists(out.string() + ".partial"));
     std::filesystem::remove(out);
   }
@@ -140,7 +141,7 @@ TEST_F(ResumedRestore, OneThatBreaksAgainAndAgainComesToItsEnd) {
     const RestoreResult result = restore(point, out, o);
     EXPECT_TRUE(bytes_of(data) == expected_of(image));
     EXPECT_EQ(result.reused_bytes + result.written_bytes, point.disks[0].bytes.data);
-    EXPECT_GE(result.reused_bytes, 4 * (received - frame_bytes - overhead_bytes));
+    EXPECT_GE(result.reused_bytes, 4 * (received - TestTarget::sent_frame_bytes_max - overhead_bytes));
     EXPECT_LE(result.received_bytes, result.written_bytes + overhead_bytes);  // whole frames came, or none of theirs
     for (const auto& output : result.outputs) std::filesystem::remove(output);
   }
@@ -159,7 +160,7 @@ TEST_F(ResumedRestore, AnotherPointsUnfinishedDiskLeavesNothingOfItsOwn) {
   struct stat facts {};
   ASSERT_EQ(stat((directory_ / "out.raw").c_str(), &facts), 0);
   // Zeros became holes, but for the blocks that they share with data, and what the file system needs itself.
-  EXPECT_LT(static_cast<std::uint64_t>(facts.st_blocks) * 512, disk_bytes - MiB + 64 * 1024);
+  EXPECT_LT(static_cast<std::uint64_t>(facts.st_blocks) * 512, resumed_disk_bytes - MiB + 64 * 1024);
 }
 
 TEST_F(ResumedRestore, WithoutResumeAnUnfinishedDiskIsInTheWayAndTheSentenceSaysWhatToDo) {
@@ -274,7 +275,7 @@ TEST_F(ResumedRestore, AMachineKeepsItsFinishedDisksAndFiles) {
   EXPECT_TRUE(std::filesystem::exists(out / "web1.vmdk"));
   EXPECT_TRUE(std::filesystem::exists(out / "web1_1.vmdk.partial"));
   const RestoreResult result = restore(point, out, options(true));
-  EXPECT_GE(result.reused_bytes, 14 * MiB - frame_bytes - overhead_bytes);
+  EXPECT_GE(result.reused_bytes, 14 * MiB - TestTarget::sent_frame_bytes_max - overhead_bytes);
   EXPECT_LE(result.received_bytes, result.written_bytes + overhead_bytes);
   EXPECT_TRUE(bytes_of(out / "web1-flat.vmdk") == first);
   EXPECT_TRUE(bytes_of(out / "web1_1-flat.vmdk") == second);

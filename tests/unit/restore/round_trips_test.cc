@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "point_maker.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/delayed_transport.h"
 #include "tests/support/ntfs_image.h"
@@ -13,7 +14,7 @@ namespace vmferry::restore {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 constexpr unsigned hello = 1;
 
 class RoundTrips : public testing::Test {

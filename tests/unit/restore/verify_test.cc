@@ -2,13 +2,14 @@
 
 #include "point_maker.h"
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "tests/support/content.h"
 #include "tests/support/ntfs_image.h"
 
 namespace vmferry::restore {
 namespace {
 
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 class VerifyByPulling : public testing::Test {
  protected:

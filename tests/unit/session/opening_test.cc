@@ -43,16 +43,16 @@ RestorePoint point_of(const char* machine, std::vector<Uuid> disks) {
   return point;
 }
 
-const std::vector<PointSummary> points = {
+const std::vector<PointSummary> listed_points = {
     summary("a1", "host", "m1", "web1", 100, 1), summary("a2", "host", "m1", "web1", 200, 2),
     summary("b1", "host", "m2", "db", 300, 1),   summary("c1", "other", "m1", "web1", 400, 1),
     summary("d1", "host", "m3", "web1", 150, 1),
 };
 
 TEST(Opening, TheNewestPointOfANameIsThisClientsWhicheverMachineMadeIt) {
-  EXPECT_EQ(newest_of_name(points, opening_of("host", "m9", "web1"))->uuid, uuid_of("a2"));
-  EXPECT_EQ(newest_of_name(points, opening_of("other", "m9", "web1"))->uuid, uuid_of("c1"));
-  EXPECT_FALSE(newest_of_name(points, opening_of("host", "m9", "web2")));
+  EXPECT_EQ(newest_of_name(listed_points, opening_of("host", "m9", "web1"))->uuid, uuid_of("a2"));
+  EXPECT_EQ(newest_of_name(listed_points, opening_of("other", "m9", "web1"))->uuid, uuid_of("c1"));
+  EXPECT_FALSE(newest_of_name(listed_points, opening_of("host", "m9", "web2")));
 }
 
 TEST(Opening, AnotherMachineUnderTheNameIsRefusedUnlessAdopted) {
@@ -81,18 +81,18 @@ TEST(Opening, TheMachinesOwnNewestPointIsTheFirstBaseThenTheCandidatesThatExist)
   Opening opening = opening_of("host", "m1", "web1");
   for (const char* candidate : {"gone", "b1", "a2", "d1", "c1", "a1"})
     opening.base_candidates.push_back(uuid_of(candidate));
-  EXPECT_EQ(choose_bases(points, opening),
+  EXPECT_EQ(choose_bases(listed_points, opening),
             (std::vector<Uuid>{uuid_of("a2"), uuid_of("b1"), uuid_of("d1"), uuid_of("c1")}));
-  EXPECT_TRUE(choose_bases(points, opening_of("host", "m9", "web1")).empty());
+  EXPECT_TRUE(choose_bases(listed_points, opening_of("host", "m9", "web1")).empty());
 }
 
 TEST(Opening, AdoptingMayStartFromTheNamesLastPointAndFromAnotherClientsPointsOfTheMachine) {
   Opening opening = opening_of("host", "m2", "web1");
   opening.adopt = true;
-  EXPECT_EQ(choose_bases(points, opening), (std::vector<Uuid>{uuid_of("b1"), uuid_of("a2")}));
+  EXPECT_EQ(choose_bases(listed_points, opening), (std::vector<Uuid>{uuid_of("b1"), uuid_of("a2")}));
   opening = opening_of("new host", "m1", "web1");
   opening.adopt = true;
-  EXPECT_EQ(choose_bases(points, opening), (std::vector<Uuid>{uuid_of("c1")}));
+  EXPECT_EQ(choose_bases(listed_points, opening), (std::vector<Uuid>{uuid_of("c1")}));
 }
 
 class OpenBackup : public SessionTest {};

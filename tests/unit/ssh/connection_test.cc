@@ -8,39 +8,28 @@
 #include <future>
 
 #include "protocol/error.h"
+#include "protocol/limits.h"
 #include "protocol/transport/program_transport.h"
 #include "protocol/transport/ssh.h"
 #include "protocol/transport/ssh_keys.h"
 #include "tests/support/content.h"
+#include "tests/support/error_of.h"
 #include "tests/support/process.h"
 #include "tests/support/sshd.h"
+#include "tests/support/transport_text.h"
 
 namespace vmferry {
 namespace {
 
+using test::error_of;
+using test::receive_all;
 using test::Sshd;
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr std::size_t MiB = 1 << 20;
+using limits::MiB;
 
 void send(Transport& transport, ByteView bytes) { transport.send(std::span(&bytes, 1)); }
-
-std::string receive_all(Transport& transport) {
-  std::string text;
-  Bytes into(256 * 1024);
-  while (const std::size_t count = transport.receive(into)) text += as_text(ByteView(into).first(count));
-  return text;
-}
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
 
 class SshTest : public testing::Test {
  protected:

@@ -10,30 +10,18 @@
 #include <fstream>
 
 #include "protocol/error.h"
+#include "tests/support/error_of.h"
 #include "tests/support/temporary_directory.h"
+#include "tests/support/transport_text.h"
 
 namespace vmferry {
 namespace {
 
+using test::error_of;
+using test::receive_all;
 using testing::HasSubstr;
 
 std::unique_ptr<Transport> run_shell(const std::string& script) { return run_program({"sh", "-c", script}); }
-
-std::string receive_all(Transport& transport) {
-  std::string text;
-  Bytes into(4096);
-  while (const std::size_t count = transport.receive(into)) text += as_text(ByteView(into).first(count));
-  return text;
-}
-
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
 
 TEST(Program, ItsEndIsCleanOnlyWhenItSucceeds) {
   EXPECT_EQ(receive_all(*run_shell("echo hello")), "hello\n");

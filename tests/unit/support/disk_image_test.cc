@@ -1,3 +1,4 @@
+#include "protocol/limits.h"
 #include "tests/support/disk_image.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@
 namespace vmferry::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 // sfdisk reads tables by rules of its own.
 std::string dump_by_sfdisk(const std::filesystem::path& disk) {

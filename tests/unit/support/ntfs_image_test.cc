@@ -1,3 +1,4 @@
+#include "protocol/limits.h"
 #include "tests/support/ntfs_image.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@
 namespace vmferry::test {
 namespace {
 
-constexpr std::uint64_t MiB = 1 << 20;
+using limits::MiB;
 
 class NtfsImageTest : public ::testing::Test {
  protected:
