@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* machine_name = "bench";
-// The line, the handshake, the opening, the last offer with its answer, the commit. All else overlaps.
+// TCP, TLS, the handshake with the opening, the last offer with its answer, the commit. All else overlaps.
 constexpr unsigned backup_round_trips = 5;
 constexpr unsigned copy_round_trips = 2;  // the line, and the end
 
