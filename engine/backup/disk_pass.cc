@@ -7,7 +7,7 @@ namespace vmferry::backup {
 namespace {
 
 constexpr unsigned reader_threads = 2;
-constexpr std::size_t slabs_ahead = 6;
+constexpr std::size_t reader_slabs_ahead = 6;
 constexpr std::chrono::milliseconds wait_for_slab{100};  // then look whether we were cancelled
 
 }  // namespace
@@ -29,7 +29,7 @@ DiskPass::~DiskPass() { tools_.sender.before_flush({}); }
 
 void DiskPass::run() {
   const std::unique_ptr<StreamWalker> walker = layout_.streams();
-  StreamReader reader(disk_, *walker, tools_.pool, reader_threads, slabs_ahead);
+  StreamReader reader(disk_, *walker, tools_.pool, reader_threads, reader_slabs_ahead);
   while (true) {
     tools_.tick();
     SlabPointer slab;

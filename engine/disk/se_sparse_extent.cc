@@ -18,7 +18,7 @@ constexpr std::uint64_t volatile_magic = 0xcafecafe;
 constexpr std::uint64_t known_version = 0x0000000200000001;
 constexpr std::uint64_t grain_sectors = 8;
 constexpr std::uint64_t table_sectors = 64;
-constexpr unsigned entry_bytes = 8;
+constexpr unsigned table_entry_bytes = 8;
 
 struct SeSparseHeader {
   std::uint64_t capacity_sectors = 0;
@@ -125,11 +125,11 @@ std::unique_ptr<Extent> open_se_sparse_extent(std::shared_ptr<const SourceFile> 
   const GrainLayout layout{
       .size_bytes = size_bytes,
       .grain_bytes = grain_bytes,
-      .table_entries = table_sectors * vmdk_sector_bytes / entry_bytes,
+      .table_entries = table_sectors * vmdk_sector_bytes / table_entry_bytes,
       .directory_offset = checked_mul(header.directory_sector, vmdk_sector_bytes, "a grain directory's place"),
       .directory_entries =
-          checked_mul(header.directory_sectors, vmdk_sector_bytes, "a grain directory's size") / entry_bytes,
-      .entry_bytes = entry_bytes};
+          checked_mul(header.directory_sectors, vmdk_sector_bytes, "a grain directory's size") / table_entry_bytes,
+      .entry_bytes = table_entry_bytes};
   return std::make_unique<SeSparseExtent>(std::move(file), layout, header, caches);
 }
 

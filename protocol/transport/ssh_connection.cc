@@ -22,7 +22,7 @@ namespace {
 using Tcp = asio::ip::tcp;
 
 // What the host may send of one channel before its reader takes it: this much a round trip. Libssh2 holds it meanwhile.
-constexpr std::uint32_t window_bytes = 8u << 20;
+constexpr std::uint32_t channel_window_bytes = 8u << 20;
 constexpr std::size_t ring_bytes = 1u << 20;
 // What is encrypted ahead of the socket, and read at once: a few milliseconds of work, for the loop is everybody's.
 constexpr std::size_t output_bytes_max = 256 * 1024;
@@ -98,7 +98,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (starts_.empty()) return false;
     Start& start = starts_.front();
     try {
-      const SshSession::Channel handle = session_->open_channel(window_bytes);
+      const SshSession::Channel handle = session_->open_channel(channel_window_bytes);
       if (handle == nullptr) return false;
       running_.push_back({std::move(start.channel), std::move(start.command), handle});
     } catch (const ChannelRefused& refused) {

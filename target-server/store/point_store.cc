@@ -12,7 +12,7 @@ namespace {
 
 constexpr int lock_timeout_ms = 30'000;
 constexpr std::uint64_t replica_number_max = 1ULL << 48;  // so that there is always a next one
-constexpr std::string_view suffix = ".point";
+constexpr std::string_view point_suffix = ".point";
 
 std::string folder_of(const Uuid& client, const Uuid& machine) {
   return "points/" + client.to_string() + "/" + machine.to_string();
@@ -21,7 +21,7 @@ std::string folder_of(const Uuid& client, const Uuid& machine) {
 std::string file_name_of(std::uint64_t number, const Uuid& uuid) {
   std::string digits = std::to_string(number);
   if (digits.size() < 8) digits.insert(0, 8 - digits.size(), '0');
-  return digits + "-" + uuid.to_string() + std::string(suffix);
+  return digits + "-" + uuid.to_string() + std::string(point_suffix);
 }
 
 struct NameParts {
@@ -31,9 +31,9 @@ struct NameParts {
 };
 std::optional<NameParts> parts_of(std::string_view name) {
   const std::size_t slash = name.rfind('/');
-  if (slash == std::string_view::npos || !name.ends_with(suffix)) return std::nullopt;
+  if (slash == std::string_view::npos || !name.ends_with(point_suffix)) return std::nullopt;
   NameParts parts{std::string(name.substr(0, slash)), 0, {}};
-  const std::string_view file = name.substr(slash + 1, name.size() - slash - 1 - suffix.size());
+  const std::string_view file = name.substr(slash + 1, name.size() - slash - 1 - point_suffix.size());
   const auto [end, error] = std::from_chars(file.data(), file.data() + file.size(), parts.number);
   if (error != std::errc{} || end == file.data() + file.size() || *end != '-') return std::nullopt;
   const std::optional<Uuid> uuid = Uuid::parse(file.substr(static_cast<std::size_t>(end - file.data()) + 1));
