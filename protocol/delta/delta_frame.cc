@@ -16,7 +16,7 @@
 namespace vmferry::delta {
 namespace {
 
-constexpr std::string_view delta_magic = "VFD1";
+constexpr std::string_view delta_frame_magic = "VFD1";
 constexpr std::size_t header_bytes = 20;
 constexpr std::size_t directory_entry_bytes = 32 + 4;
 constexpr std::size_t checksum_bytes = 8;
@@ -82,7 +82,7 @@ Bytes DeltaFrameBuilder::State::frame(DeltaKind kind, std::span<const FrameChunk
                                       std::span<const DeltaBasis> basis, ByteView packed) const {
   ByteWriter out;
   out.reserve(bytes_around_payload(chunks.size(), basis.size()) + packed.size());
-  out.bytes(as_bytes(delta_magic));
+  out.bytes(as_bytes(delta_frame_magic));
   out.u8(static_cast<std::uint8_t>(kind));
   out.u8(0);  // flags
   out.u16(static_cast<std::uint16_t>(chunks.size()));
@@ -159,7 +159,7 @@ Bytes DeltaFrameBuilder::prefix(std::span<const FrameChunk> chunks, ByteView con
 
 DeltaFrameView parse_delta_frame(ByteView bytes) {
   ByteReader in(bytes, "a delta frame");
-  if (as_text(in.bytes(delta_magic.size())) != delta_magic) throw_malformed("it does not begin like one");
+  if (as_text(in.bytes(delta_frame_magic.size())) != delta_frame_magic) throw_malformed("it does not begin like one");
   DeltaFrameView frame;
   const std::uint8_t kind = in.u8();
   if (kind != static_cast<std::uint8_t>(DeltaKind::copies) && kind != static_cast<std::uint8_t>(DeltaKind::prefix))
