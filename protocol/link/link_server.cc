@@ -98,6 +98,7 @@ class Server final : public LinkServer {
       greetings_.push_back(std::make_unique<Greeting>(
           std::move(line), std::move(peer), received_already, Clock::now() + options_.limits.hello_timeout,
           [this](const Hello& hello, const PeerName& from, NewLine& fresh) { admit(hello, from, fresh); }, bell_));
+      bell_->ring();  // the keeper may be asleep for ever, and this one is due
     } catch (const std::system_error&) {  // no thread to be had: the line is dropped, and its client comes again
     }
   }
