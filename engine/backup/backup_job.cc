@@ -44,13 +44,12 @@ void BackupJob::lock() {
 
 std::optional<target::BackupOpening> BackupJob::early_opening() {
   lock();
-  std::optional<Identity> identity = identify_alone(source_, options_.name, catalog_);
-  if (!identity) return std::nullopt;
-  target::BackupOpening opening = opening_of(*identity, options_);
-  opening.base_candidates = catalog_.last_points_anywhere(identity->machine, limits::base_points_max);
-  if (opening.base_candidates.empty()) return std::nullopt;
-  identity_ = std::move(identity);
+  identity_ = identify_alone(source_, options_.name, catalog_);
+  if (!identity_) return std::nullopt;
   lock();
+  target::BackupOpening opening = opening_of(*identity_, options_);
+  opening.base_candidates = catalog_.last_points_anywhere(identity_->machine, limits::base_points_max);
+  if (opening.base_candidates.empty()) return std::nullopt;
   return opening;
 }
 

@@ -11,10 +11,13 @@
 
 #include "protocol/error.h"
 #include "protocol/transport/transport.h"
+#include "tests/support/error_of.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry {
 namespace {
+
+using test::error_of;
 
 // Leaves the socket file of a process that died.
 void make_stale_socket(const std::filesystem::path& path) {
@@ -24,16 +27,6 @@ void make_stale_socket(const std::filesystem::path& path) {
   std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
   ASSERT_EQ(::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   ::close(descriptor);
-}
-
-template <typename Call>
-Error error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ErrorCode::failed, "nothing was thrown");
 }
 
 class UnixListenerTest : public testing::Test {

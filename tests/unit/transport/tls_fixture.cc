@@ -51,16 +51,6 @@ Bytes receive(Transport& transport, std::size_t count) {
   return received;
 }
 
-Error error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorCode::failed, "nothing was thrown");
-}
-
 void write_files(const TlsIdentity& identity, const TemporaryDirectory& directory) {
   std::ofstream(directory / "key.pem") << identity.key_pem;
   std::ofstream(directory / "certificate.pem") << identity.certificate_pem;

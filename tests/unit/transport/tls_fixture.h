@@ -8,6 +8,7 @@
 
 #include "protocol/error.h"
 #include "protocol/transport/tls.h"
+#include "tests/support/error_of.h"
 #include "tests/support/temporary_directory.h"
 
 namespace vmferry::test {
@@ -27,9 +28,6 @@ TlsPair connected_pair();
 void send(Transport& transport, ByteView bytes);
 // Everything up to `count` bytes or the end.
 Bytes receive(Transport& transport, std::size_t count);
-
-// Fails the test where nothing is thrown.
-Error error_of(const std::function<void()>& call);
 
 // identity as files that openssl's programs read: key.pem and certificate.pem.
 void write_files(const TlsIdentity& identity, const TemporaryDirectory& directory);
